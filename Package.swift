@@ -1,0 +1,142 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The import graph points one way (checked by `Tests/run.sh`): UnstickCore and HTTPWire import nothing of ours;
+// UnstickProxy and UnstickCoordinator never import each other or a store driver; only `unstick` composes.
+
+let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+
+let package = Package(
+    name: "unstick",
+    platforms: [.macOS(.v26)],
+    products: [
+        .executable(name: "unstick", targets: ["unstick"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Vocabulary and pure state machines; no I/O.
+        .target(name: "UnstickCore"),
+        // Byte-level HTTP/1.1; no I/O.
+        .target(name: "HTTPWire"),
+
+        // The system's OpenSSL 3: hashes, HMAC, random bytes.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .target(name: "UnstickCrypto", dependencies: ["COpenSSL"]),
+
+        // The bridge contract's headers and signatures, for proxy and coordinator alike.
+        .target(name: "BridgeContract", dependencies: ["UnstickCore", "UnstickCrypto"]),
+        // What proxies, command line and coordinator say to each other.
+        .target(name: "ControlAPI", dependencies: ["UnstickCore"]),
+        // unstick.yaml, read once at the boundary into validated values.
+        .target(name: "UnstickConfiguration", dependencies: ["UnstickCore", yams]),
+
+        // The store protocol and its record, and one target per driver.
+        .target(name: "SessionStore", dependencies: ["UnstickCore", nio], path: "Sources/SessionStore/Core"),
+        .target(
+            name: "MemorySessionStore",
+            dependencies: ["SessionStore", "UnstickCore", nio],
+            path: "Sources/SessionStore/Memory"
+        ),
+        .target(
+            name: "SQLiteSessionStore",
+            dependencies: ["SessionStore", "UnstickCore", nio, grdb, logging],
+            path: "Sources/SessionStore/SQLite"
+        ),
+
+        // Data plane.
+        .target(
+            name: "UnstickProxy",
+            dependencies: [
+                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "UnstickCore", "UnstickCrypto", nio, nioPosix,
+                logging,
+            ]
+        ),
+        // Control plane.
+        .target(
+            name: "UnstickCoordinator",
+            dependencies: [
+                "BridgeContract", "ControlAPI", "SessionStore", "UnstickCore", "UnstickCrypto", nio, grdb, logging,
+                httpClient, .product(name: "Hummingbird", package: "hummingbird"),
+            ]
+        ),
+        // Load generator and history checker.
+        .target(name: "UnstickSoak", dependencies: ["HTTPWire", nio, nioPosix]),
+
+        .executableTarget(
+            name: "unstick",
+            dependencies: [
+                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "SQLiteSessionStore",
+                "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto", "UnstickProxy", "UnstickSoak",
+                nio, nioPosix, logging, httpClient,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]
+        ),
+
+        // Tests: one folder a target.
+        .testTarget(name: "UnstickCoreTests", dependencies: ["UnstickCore"]),
+        .testTarget(name: "HTTPWireTests", dependencies: ["HTTPWire", nio, nioHTTP1]),
+        .testTarget(name: "BridgeContractTests", dependencies: ["BridgeContract", "UnstickCore", "UnstickCrypto"]),
+        .testTarget(name: "UnstickConfigurationTests", dependencies: ["UnstickConfiguration", "UnstickCore"]),
+        // The contract every store driver must pass; public for drivers written elsewhere.
+        .target(
+            name: "SessionStoreContract",
+            dependencies: ["SessionStore", "UnstickCore", nio],
+            path: "Tests/SessionStoreContract"
+        ),
+        .testTarget(
+            name: "SessionStoreTests",
+            dependencies: [
+                "MemorySessionStore", "SessionStore", "SessionStoreContract", "SQLiteSessionStore", "UnstickCore", nio,
+                nioPosix,
+            ]
+        ),
+        .testTarget(
+            name: "UnstickProxyTests",
+            dependencies: [
+                "BridgeContract", "ControlAPI", "HTTPWire", "MemorySessionStore", "SessionStore", "UnstickCore",
+                "UnstickProxy", nio, nioPosix, .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "UnstickCoordinatorTests",
+            dependencies: [
+                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator", "UnstickCore",
+                nio, nioPosix, httpClient,
+            ]
+        ),
+        .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak", nio, nioPosix, httpClient, "unstick"],
+            path: "Tests/Integration"
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type != .system && target.type != .plugin {
+    target.swiftSettings = [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        .treatAllWarnings(as: .error),
+    ]
+}
