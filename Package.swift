@@ -54,7 +54,9 @@ let package = Package(
         ),
         .target(
             name: "SQLiteSessionStore",
-            dependencies: ["SessionStore", "UnstickCore", nio, grdb, logging],
+            dependencies: [
+                "SessionStore", "UnstickCore", nio, grdb, .product(name: "GRDBSQLite", package: "GRDB.swift"), logging,
+            ],
             path: "Sources/SessionStore/SQLite"
         ),
 
@@ -103,7 +105,7 @@ let package = Package(
         .testTarget(
             name: "SessionStoreTests",
             dependencies: [
-                "MemorySessionStore", "SessionStore", "SessionStoreContract", "SQLiteSessionStore", "UnstickCore", nio,
+                "MemorySessionStore", "SessionStore", "SessionStoreContract", "SQLiteSessionStore", "UnstickCore", grdb, nio,
                 nioPosix,
             ]
         ),
