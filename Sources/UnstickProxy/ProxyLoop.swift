@@ -1,5 +1,6 @@
 import BridgeContract
 import ControlAPI
+import HTTPWire
 import Logging
 import NIOCore
 import SessionStore
@@ -31,6 +32,18 @@ final class ProxyLoop {
     private(set) var isStopping = false
     private var exchanges: [ObjectIdentifier: Exchange] = [:]
 
+    let cookieNames: CookieNames
+    let affinityLinePrefix: [UInt8]
+    let affinityLineSuffix: [UInt8]
+    let expiringAffinityLine: [UInt8]
+
+    /// The configured names, in the form that scanning wants.
+    struct CookieNames {
+        var session: CookieName?
+        var affinity: CookieName?
+        var urlParameter: CookieName?
+    }
+
     private var authenticationSecond: Int64 = 0
     private var authentication = ""
     /// Told when a grace period may have ended or a table was applied.
@@ -47,6 +60,14 @@ final class ProxyLoop {
         self.clock = clock
         self.logger = logger
         self.acknowledgementMayHaveMoved = acknowledgementMayHaveMoved
+        cookieNames = CookieNames(
+            session: options.session.cookie.flatMap { CookieName($0) },
+            affinity: options.affinity.method == .cookie ? CookieName(options.affinity.cookie) : nil,
+            urlParameter: options.session.urlParameter.flatMap { CookieName($0) })
+        affinityLinePrefix = Array("Set-Cookie: \(options.affinity.cookie)=".utf8)
+        affinityLineSuffix = Array("\(options.affinity.attributes)\r\n".utf8)
+        expiringAffinityLine = Array(
+            "Set-Cookie: \(options.affinity.cookie)=\(options.affinity.attributes); Max-Age=0\r\n".utf8)
         balancer = Balancer(method: options.balance, seed: seed)
         dirty = DirtySet(limit: options.limits.dirtySessions)
         table = LoopTable(table: provisional, isProvisional: true, pools: [], affinityValues: [])
@@ -147,6 +168,18 @@ final class ProxyLoop {
 
     func unregister(_ exchange: Exchange) {
         exchanges[ObjectIdentifier(exchange)] = nil
+    }
+
+    /// Keeps the exchange of a client that has gone until its mirror step is done.
+    func registerOrphan(_ exchange: Exchange) {
+        exchanges[ObjectIdentifier(exchange)] = exchange
+    }
+
+    /// Stops sending, and closes when the client has closed too or after two seconds.
+    func lingerAndClose(_ client: ChannelHandlerContext) {
+        let channel = client.channel
+        channel.close(mode: .output, promise: nil)
+        eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
     }
 
     /// Checks deadlines, repairs dirty sessions. Called twice a second.

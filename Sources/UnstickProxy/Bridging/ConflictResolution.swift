@@ -1,4 +1,5 @@
 import BridgeContract
+import ControlAPI
 import NIOCore
 import SessionStore
 import UnstickCore

@@ -1,4 +1,6 @@
 import BridgeContract
+import ControlAPI
+import Logging
 import NIOCore
 import SessionStore
 import UnstickCore
