@@ -5,18 +5,18 @@ import UnstickCore
 
 extension ContractRule {
     static let destroying: [ContractRule] = [
-        ContractRule("a tombstone replaces the record, also one of a higher version") { subject in
+        ContractRule("a tombstone replaces the record, also one of a higher version") { subject async throws in
             _ = try await subject.save(subject.record("a", version: 9))
             let tombstone = subject.tombstone("a", version: 4)
             #expect(try await subject.destroy(tombstone) == .stored(tag(4, 0)))
             #expect(try await subject.load("a") == tombstone)
             #expect(try await subject.version("a")?.isTombstone == true)
         },
-        ContractRule("a tombstone can be put where nothing was") { subject in
+        ContractRule("a tombstone can be put where nothing was") { subject async throws in
             #expect(try await subject.destroy(subject.tombstone("a", version: 1)) == .stored(tag(1, 0)))
             #expect(try await subject.version("a")?.isTombstone == true)
         },
-        ContractRule("a tombstone beats every save of its generation until it expires") { subject in
+        ContractRule("a tombstone beats every save of its generation until it expires") { subject async throws in
             let tombstone = subject.tombstone("a", version: 2, ttl: 60)
             _ = try await subject.destroy(tombstone)
             let conditions: [SaveCondition] = [
@@ -30,7 +30,7 @@ extension ContractRule {
             #expect(try await subject.version("a") == nil)
             #expect(try await subject.save(subject.record("a", version: 1), .base(nil)) == .stored(tag(1)))
         },
-        ContractRule("destroying again prolongs a tombstone and never shortens it") { subject in
+        ContractRule("destroying again prolongs a tombstone and never shortens it") { subject async throws in
             let first = subject.tombstone("a", version: 2, ttl: 60)
             _ = try await subject.destroy(first)
             #expect(try await subject.destroy(subject.tombstone("a", version: 3, ttl: 30)) == .tombstoned(first.stored))
@@ -39,14 +39,14 @@ extension ContractRule {
             #expect(try await subject.destroy(longer) == .stored(tag(3, 0)))
             #expect(try await subject.load("a") == longer)
         },
-        ContractRule("a tombstone ends with its generation") { subject in
+        ContractRule("a tombstone ends with its generation") { subject async throws in
             _ = try await subject.destroy(subject.tombstone("a", version: 2))
             let new = subject.record("a", version: 1, generation: 2)
             #expect(try await subject.save(new, .base(nil)) == .stored(tag(1)))
             #expect(try await subject.destroy(subject.tombstone("a", version: 5)) == .superseded(new.stored))
             #expect(try await subject.load("a") == new)
         },
-        ContractRule("save refuses tombstones, destroy refuses records") { subject in
+        ContractRule("save refuses tombstones, destroy refuses records") { subject async throws in
             let loop = subject.eventLoop
             let tombstone = subject.tombstone("a", version: 1)
             let record = subject.record("a", version: 1)
@@ -57,7 +57,7 @@ extension ContractRule {
     ]
 
     static let touching: [ContractRule] = [
-        ContractRule("touch moves expiry, ttl and home, and nothing else") { subject in
+        ContractRule("touch moves expiry, ttl and home, and nothing else") { subject async throws in
             var record = subject.record("a", version: 4, ttl: 10)
             _ = try await subject.save(record)
             subject.clock.advance(seconds: 5)
@@ -69,13 +69,13 @@ extension ContractRule {
             subject.clock.advance(seconds: 19)
             #expect(try await subject.version("a") == record.stored)
         },
-        ContractRule("touch never shortens a life") { subject in
+        ContractRule("touch never shortens a life") { subject async throws in
             let record = subject.record("a", version: 4, ttl: 100)
             _ = try await subject.save(record)
             #expect(try await subject.touch("a", ttl: 5))
             #expect(try await subject.version("a")?.expiresAt == record.expiresAt)
         },
-        ContractRule("touch finds no absent, expired, destroyed or other generation's record") { subject in
+        ContractRule("touch finds no absent, expired, destroyed or other generation's record") { subject async throws in
             #expect(try await subject.touch("nobody", ttl: 60) == false)
             _ = try await subject.save(subject.record("expired", version: 1, ttl: 10))
             let tombstone = subject.tombstone("destroyed", version: 1)
@@ -94,11 +94,11 @@ extension ContractRule {
     ]
 
     static let scanning: [ContractRule] = [
-        ContractRule("a scan of an empty store is one empty page") { subject in
+        ContractRule("a scan of an empty store is one empty page") { subject async throws in
             let page = try await subject.store.scan(after: nil, limit: 10, on: subject.eventLoop).get()
             #expect(page == ScanPage(sessions: [], next: nil))
         },
-        ContractRule("a scan returns every live record and tombstone of every generation once", { subject in
+        ContractRule("a scan returns every live record and tombstone of every generation once", { subject async throws in
             var expected: [String: StoredVersion] = [:]
             for number in 0..<57 {
                 let generation = UInt64(number % 3) + 1
@@ -115,7 +115,7 @@ extension ContractRule {
                 #expect(Dictionary(found.map { ($0.id, $0.stored) }) { first, _ in first } == expected, "limit \(limit)")
             }
         }),
-        ContractRule("a session that lives during the whole scan is found, whatever else comes and goes") { subject in
+        ContractRule("a session that lives during the whole scan is found, whatever else comes and goes") { subject async throws in
             for number in 0..<40 { _ = try await subject.save(subject.record("keep-\(number)", version: 1)) }
             for number in 0..<40 { _ = try await subject.save(subject.record("go-\(number)", version: 1, ttl: 10)) }
             var round = 0
@@ -138,7 +138,7 @@ extension ContractRule {
             #expect(Set(ids).count == ids.count, "no session is found twice")
             #expect(Set(ids).isSuperset(of: (0..<40).map { "keep-\($0)" }))
         },
-        ContractRule("a limit outside 1 to 10,000 is refused") { subject in
+        ContractRule("a limit outside 1 to 10,000 is refused") { subject async throws in
             for limit in [-1, 0, 10_001] {
                 let scan = await subject.failure(subject.store.scan(after: nil, limit: limit, on: subject.eventLoop))
                 #expect(scan?.code == .invalid)
@@ -151,7 +151,7 @@ extension ContractRule {
     ]
 
     static let sweeping: [ContractRule] = [
-        ContractRule("a sweep deletes expired records, tombstones and older generations, and nothing else") { subject in
+        ContractRule("a sweep deletes expired records, tombstones and older generations, and nothing else") { subject async throws in
             _ = try await subject.save(subject.record("live", version: 1, generation: 2))
             _ = try await subject.save(subject.record("live-newer", version: 1, generation: 3))
             _ = try await subject.save(subject.record("older", version: 1, generation: 1))
@@ -164,7 +164,7 @@ extension ContractRule {
             #expect(Set(try await subject.scan(limit: 10).map(\.id)) == ["live", "live-newer", "destroyed"])
             #expect(try await subject.sweep(olderThan: 2) == 0)
         },
-        ContractRule("a sweep keeps to its limit and says how many it deleted") { subject in
+        ContractRule("a sweep keeps to its limit and says how many it deleted") { subject async throws in
             for number in 0..<5 { _ = try await subject.save(subject.record("e\(number)", version: 1, ttl: 10)) }
             for number in 0..<5 {
                 _ = try await subject.save(subject.record("o\(number)", version: 1, generation: 1))

@@ -5,17 +5,17 @@ import UnstickCore
 
 extension ContractRule {
     static let saving: [ContractRule] = [
-        ContractRule("what was never saved is absent") { subject in
+        ContractRule("what was never saved is absent") { subject async throws in
             #expect(try await subject.load("nobody") == nil)
             #expect(try await subject.version("nobody") == nil)
         },
-        ContractRule("a saved record is read back whole, and its version without the state") { subject in
+        ContractRule("a saved record is read back whole, and its version without the state") { subject async throws in
             let record = subject.record("a", version: 3, ttl: 77)
             #expect(try await subject.save(record) == .stored(tag(3)))
             #expect(try await subject.load("a") == record)
             #expect(try await subject.version("a") == record.stored)
         },
-        ContractRule("newer wins: a higher version replaces, an equal or lower one is superseded") { subject in
+        ContractRule("newer wins: a higher version replaces, an equal or lower one is superseded") { subject async throws in
             let second = subject.record("a", version: 2)
             _ = try await subject.save(second)
             #expect(try await subject.save(subject.record("a", version: 1)) == .superseded(second.stored))
@@ -26,13 +26,13 @@ extension ContractRule {
             #expect(try await subject.save(third) == .stored(tag(3, 8)))
             #expect(try await subject.load("a") == third)
         },
-        ContractRule("compare-and-set on no record succeeds once") { subject in
+        ContractRule("compare-and-set on no record succeeds once") { subject async throws in
             let first = subject.record("a", version: 1)
             #expect(try await subject.save(first, .base(nil)) == .stored(tag(1)))
             let other = subject.record("a", version: 1, tag: 5, writer: "inc-b")
             #expect(try await subject.save(other, .base(nil)) == .conflict(first.stored))
         },
-        ContractRule("compare-and-set needs the very version and tag") { subject in
+        ContractRule("compare-and-set needs the very version and tag") { subject async throws in
             let first = subject.record("a", version: 1)
             _ = try await subject.save(first)
             for base in [tag(1, 5), tag(2), tag(0)] {
@@ -41,12 +41,12 @@ extension ContractRule {
             }
             #expect(try await subject.save(subject.record("a", version: 2), .base(tag(1))) == .stored(tag(2)))
         },
-        ContractRule("compare-and-set on a base that is gone conflicts with nothing") { subject in
+        ContractRule("compare-and-set on a base that is gone conflicts with nothing") { subject async throws in
             #expect(try await subject.save(subject.record("a", version: 2), .base(tag(1))) == .conflict(nil))
             #expect(try await subject.save(subject.record("a", version: 2), .baseOrSameWriter(tag(1))) == .conflict(nil))
             #expect(try await subject.load("a") == nil)
         },
-        ContractRule("the writer of the current version is ordered by version alone") { subject in
+        ContractRule("the writer of the current version is ordered by version alone") { subject async throws in
             let fourth = subject.record("a", version: 4)
             _ = try await subject.save(fourth)
             let late = subject.record("a", version: 3, tag: 1)
@@ -54,7 +54,7 @@ extension ContractRule {
             let fifth = subject.record("a", version: 5, tag: 2)
             #expect(try await subject.save(fifth, .baseOrSameWriter(tag(2))) == .stored(tag(5, 2)))
         },
-        ContractRule("another writer than the current version's needs the base") { subject in
+        ContractRule("another writer than the current version's needs the base") { subject async throws in
             let first = subject.record("a", version: 1)
             _ = try await subject.save(first)
             let second = subject.record("a", version: 2, writer: "inc-b")
@@ -62,7 +62,7 @@ extension ContractRule {
             #expect(try await subject.save(second, .baseOrSameWriter(nil)) == .conflict(first.stored))
             #expect(try await subject.save(second, .baseOrSameWriter(tag(1))) == .stored(tag(2)))
         },
-        ContractRule("overwrite numbers its version above the current one") { subject in
+        ContractRule("overwrite numbers its version above the current one") { subject async throws in
             _ = try await subject.save(subject.record("a", version: 9))
             let low = subject.record("a", version: 3, tag: 5, writer: "inc-b")
             #expect(try await subject.save(low, .overwrite) == .stored(tag(10, 5)))
@@ -70,7 +70,7 @@ extension ContractRule {
             let high = subject.record("a", version: 20, tag: 6, writer: "inc-b")
             #expect(try await subject.save(high, .overwrite) == .stored(tag(20, 6)))
         },
-        ContractRule("the same version of the same writer again changes nothing, whatever the condition") { subject in
+        ContractRule("the same version of the same writer again changes nothing, whatever the condition") { subject async throws in
             let first = subject.record("a", version: 2)
             _ = try await subject.save(first)
             let conditions: [SaveCondition] = [
@@ -82,7 +82,7 @@ extension ContractRule {
             }
             #expect(try await subject.load("a") == first)
         },
-        ContractRule("a newer generation replaces any version, an older one none") { subject in
+        ContractRule("a newer generation replaces any version, an older one none") { subject async throws in
             let old = subject.record("a", version: 50)
             _ = try await subject.save(old)
             let new = subject.record("a", version: 1, generation: 2)
@@ -93,7 +93,7 @@ extension ContractRule {
             }
             #expect(try await subject.load("a") == new)
         },
-        ContractRule("a record reads as absent from the millisecond of its expiry on") { subject in
+        ContractRule("a record reads as absent from the millisecond of its expiry on") { subject async throws in
             _ = try await subject.save(subject.record("a", version: 5, ttl: 10))
             subject.clock.advance(milliseconds: 9_999)
             #expect(try await subject.version("a") != nil)
@@ -102,7 +102,7 @@ extension ContractRule {
             #expect(try await subject.load("a") == nil)
             #expect(try await subject.scan(limit: 10) == [])
         },
-        ContractRule("an expired record is no obstacle and no base") { subject in
+        ContractRule("an expired record is no obstacle and no base") { subject async throws in
             _ = try await subject.save(subject.record("a", version: 5, ttl: 10))
             subject.clock.advance(seconds: 10)
             #expect(try await subject.save(subject.record("a", version: 6), .base(tag(5))) == .conflict(nil))
@@ -113,7 +113,7 @@ extension ContractRule {
     ]
 
     static let generations: [ContractRule] = [
-        ContractRule("the generation starts at none and only grows") { subject in
+        ContractRule("the generation starts at none and only grows") { subject async throws in
             let store = subject.store
             let loop = subject.eventLoop
             #expect(try await store.generation(on: loop).get() == .none)
@@ -125,7 +125,7 @@ extension ContractRule {
             #expect(try await store.begin(Generation(9), on: loop).get())
             #expect(try await store.generation(on: loop).get() == Generation(9))
         },
-        ContractRule("records of older generations can still be read: the caller compares") { subject in
+        ContractRule("records of older generations can still be read: the caller compares") { subject async throws in
             let record = subject.record("a", version: 1)
             _ = try await subject.save(record)
             #expect(try await subject.store.begin(Generation(2), on: subject.eventLoop).get())

@@ -1,7 +1,7 @@
 public import NIOCore
 public import SessionStore
 import Synchronization
-import Testing
+public import Testing
 public import UnstickCore
 
 /// One rule that every ``SessionStore`` keeps, as a check that can be run against any driver.

@@ -2,6 +2,7 @@ import GRDB
 import NIOCore
 import SQLiteSessionStore
 import SessionStore
+import SessionStoreContract
 import Testing
 import UnstickCore
 
@@ -52,7 +53,7 @@ struct SQLiteBatchTests {
     func waitingForLock() async throws {
         try await withStoreFile { file in
             let store = try file.open()
-            let futures = try await whileLocked(file) {
+            let futures = try await whileLocked(file) { () async throws in
                 let futures = (0..<100).map { store.save(file.record("s\($0)"), when: .newerWins, on: loop) }
                 #expect(try await store.version(of: "s1", on: loop).get() == nil, "readers do not wait for writers")
                 return futures
@@ -135,7 +136,7 @@ struct SQLiteBatchTests {
     func overload() async throws {
         try await withStoreFile { file in
             let store = try file.open(.init(waitingLimit: 10, waitingBytesLimit: 1000))
-            let futures = try await whileLocked(file) {
+            let futures = try await whileLocked(file) { () async throws in
                 let futures = (0..<10).map { store.save(file.record("s\($0)"), when: .newerWins, on: loop) }
                 let error = await failure(store.save(file.record("over"), when: .newerWins, on: loop))
                 #expect(error?.code == .overloaded)

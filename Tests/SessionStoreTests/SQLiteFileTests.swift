@@ -3,6 +3,7 @@ import GRDB
 import NIOCore
 import SQLiteSessionStore
 import SessionStore
+import SessionStoreContract
 import Testing
 import UnstickCore
 
@@ -87,7 +88,7 @@ struct SQLiteFileTests {
             #expect(error?.code == .corrupt)
             #expect(error?.message.contains(file.path) == true)
             #expect(error?.message.contains(expected) == true, "\(error?.message ?? "")")
-            if kind == "text" { #expect(try Data(contentsOf: URL(fileURLWithPath: file.path)) == before) }
+            #expect(try Data(contentsOf: URL(fileURLWithPath: file.path)) == before)
         }
     }
 
@@ -101,7 +102,7 @@ struct SQLiteFileTests {
                     try SQLiteSessionStore.open(path: path, clock: file.clock.now)
                 }
                 #expect(error?.code == code)
-                #expect(error?.message.contains(path) == true)
+                #expect(path.isEmpty || error?.message.contains(path) == true)
             }
             #expect(throws: StoreError.self) {
                 try SQLiteSessionStore.open(path: file.directory, clock: file.clock.now)

@@ -3,6 +3,7 @@ import GRDB
 import NIOCore
 import SQLiteSessionStore
 import SessionStore
+import SessionStoreContract
 import Testing
 import UnstickCore
 

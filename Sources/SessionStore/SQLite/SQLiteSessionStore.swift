@@ -80,11 +80,11 @@ public final class SQLiteSessionStore: SessionStore {
     ) {
         self.path = path
         self.settings = settings
-        let known = KnownGeneration(writerFile.generation)
+        let allegiance = StoreAllegiance(writerFile)
         let writer = StoreWorker(
-            writerFile, path: path, role: .writer, clock: clock, known: known, logger: logger)
+            writerFile, path: path, role: .writer, clock: clock, allegiance: allegiance, logger: logger)
         let reader = StoreWorker(
-            readerFile, path: path, role: .reader, clock: clock, known: known, logger: logger)
+            readerFile, path: path, role: .reader, clock: clock, allegiance: allegiance, logger: logger)
         let limits = BatchQueue.Limits(
             waiting: settings.waitingLimit, waitingBytes: settings.waitingBytesLimit, batch: settings.batchLimit,
             batchBytes: settings.batchBytesLimit)

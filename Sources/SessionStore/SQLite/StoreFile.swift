@@ -168,7 +168,6 @@ struct StoreFile: Sendable {
     private static func configuration(_ role: Role) -> Configuration {
         var configuration = Configuration()
         configuration.label = "unstick.store.\(role)"
-        configuration.journalMode = .wal
         configuration.foreignKeysEnabled = false
         // Other processes hold the write lock for a commit or two. SQLite's own timeout waits in steps of up to 100 ms,
         // and a process that commits without pause would keep the lock from us; short steps get their turn.

@@ -15,10 +15,15 @@ enum StoreSchema {
     /// Creates the tables in an empty database and refuses one that is not ours or too new.
     /// - Parameter mayCreate: whether an empty database may become a store.
     static func prepare(_ database: Database, path: String, mayCreate: Bool) throws {
-        if try isReady(database, path: path) { return }
+        // Not before this: a stranger's file must not be changed, and the journal mode is a property of the file.
+        if try isReady(database, path: path) {
+            try database.execute(sql: "PRAGMA journal_mode = WAL")
+            return
+        }
         guard mayCreate else {
             throw StoreError(code: .unavailable, message: "\(path): the file holds no sessions table")
         }
+        try database.execute(sql: "PRAGMA journal_mode = WAL")
         // Several processes may open a new file at the same time: only one of them creates the tables.
         try database.inTransaction(.immediate) {
             if try isReady(database, path: path) { return .rollback }

@@ -6,12 +6,32 @@ import SessionStore
 import Synchronization
 import UnstickCore
 
-/// The highest generation that this process has seen in the store, shared by its two connections.
-final class KnownGeneration: Sendable {
-    private let value: Mutex<Generation>
-    init(_ generation: Generation) { value = Mutex(generation) }
-    var current: Generation { value.withLock { $0 } }
-    func raise(to generation: Generation) { value.withLock { $0 = max($0, generation) } }
+/// What the store's two connections must agree on: which file it is, and the highest generation seen in it.
+final class StoreAllegiance: Sendable {
+    struct Value {
+        var file: StorePath.Identity
+        var generation: Generation
+    }
+
+    private let value: Mutex<Value>
+
+    init(_ file: StoreFile) { value = Mutex(Value(file: file.identity, generation: file.generation)) }
+
+    var current: Value { value.withLock { $0 } }
+
+    func raise(to generation: Generation) { value.withLock { $0.generation = max($0.generation, generation) } }
+
+    /// Goes over to the file if the other connection already has, or if it holds a newer run.
+    /// - Parameter isBeginning: whether the operation that waits begins a newer run in it.
+    func move(to file: StoreFile, isBeginning: Bool) -> Bool {
+        value.withLock { value in
+            if file.identity == value.file { return true }
+            guard isBeginning || file.generation > value.generation else { return false }
+            value.file = file.identity
+            value.generation = max(value.generation, file.generation)
+            return true
+        }
+    }
 }
 
 /// Runs batches on one connection: all that waits in one transaction, which is durable before anything is answered.
@@ -26,7 +46,7 @@ final class StoreWorker: Sendable {
     private let path: StorePath
     private let role: StoreFile.Role
     private let clock: WallClock
-    private let known: KnownGeneration
+    private let allegiance: StoreAllegiance
     private let logger: Logger
     private let file: Mutex<StoreFile?>
     private let isLost = Atomic(false)
@@ -34,14 +54,14 @@ final class StoreWorker: Sendable {
     let operations = Atomic(0)
 
     init(
-        _ file: StoreFile, path: StorePath, role: StoreFile.Role, clock: @escaping WallClock, known: KnownGeneration,
+        _ file: StoreFile, path: StorePath, role: StoreFile.Role, clock: @escaping WallClock, allegiance: StoreAllegiance,
         logger: Logger
     ) {
         self.file = Mutex(file)
         self.path = path
         self.role = role
         self.clock = clock
-        self.known = known
+        self.allegiance = allegiance
         self.logger = logger
     }
 
@@ -64,11 +84,15 @@ final class StoreWorker: Sendable {
             if isLost.exchange(false, ordering: .relaxed) { logger.notice("the database file is back") }
             return file
         }
-        let known = known.current
         do throws(StoreError) {
-            let begins = role == .writer && queue.waitingContains { $0.beginning.map { $0 > known.rawValue } ?? false }
-            let found = try StoreFile.open(path, as: role, mayCreate: begins)
-            guard begins || found.generation > known else { throw StoreFile.removed(path) }
+            let current = allegiance.current
+            // With the same file and another log there is nothing to go over to, and opening it would make it worse.
+            guard identity?.database != file.withLock({ $0?.identity.database }) else { throw StoreFile.removed(path) }
+            let isBeginning =
+                role == .writer
+                && queue.waitingContains { $0.beginning.map { $0 > current.generation.rawValue } ?? false }
+            let found = try StoreFile.open(path, as: role, mayCreate: isBeginning)
+            guard allegiance.move(to: found, isBeginning: isBeginning) else { throw StoreFile.removed(path) }
             logger.warning(
                 "a newer mirroring run has begun in a new database file; the old file is given up",
                 metadata: ["path": "\(path.given)", "role": "\(role)", "generation": "\(found.generation)"])
@@ -97,7 +121,7 @@ final class StoreWorker: Sendable {
         answers.reserveCapacity(batch.count)
         do throws(StoreError) {
             let table = SessionTable(database: database, now: clock())
-            known.raise(to: try step { () throws(SQLiteFailure) in try table.generation() })
+            allegiance.raise(to: try step { () throws(SQLiteFailure) in try table.generation() })
             for entry in batch {
                 do throws(SQLiteFailure) {
                     answers.append((entry, try entry.run(table)))
@@ -113,6 +137,7 @@ final class StoreWorker: Sendable {
             if role == .writer {
                 // A commit into a file that was removed meanwhile is none.
                 guard path.identity == file.identity else { throw StoreFile.removed(path) }
+                for case let generation? in batch.map(\.beginning) { allegiance.raise(to: Generation(generation)) }
             }
         } catch {
             if database.isInsideTransaction { try? database.rollback() }
