@@ -93,7 +93,10 @@ let package = Package(
 
         // Tests: one folder a target.
         .testTarget(name: "UnstickCoreTests", dependencies: ["UnstickCore"]),
-        .testTarget(name: "HTTPWireTests", dependencies: ["HTTPWire", nio, nioHTTP1]),
+        .testTarget(
+            name: "HTTPWireTests",
+            dependencies: ["HTTPWire", nio, nioHTTP1, .product(name: "NIOEmbedded", package: "swift-nio")]
+        ),
         .testTarget(name: "BridgeContractTests", dependencies: ["BridgeContract", "UnstickCore", "UnstickCrypto"]),
         .testTarget(name: "UnstickConfigurationTests", dependencies: ["UnstickConfiguration", "UnstickCore"]),
         // The contract every store driver must pass; public for drivers written elsewhere.
