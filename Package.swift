@@ -116,7 +116,7 @@ let package = Package(
             name: "UnstickProxyTests",
             dependencies: [
                 "BridgeContract", "ControlAPI", "HTTPWire", "MemorySessionStore", "SessionStore", "UnstickCore",
-                "UnstickProxy", nio, nioPosix, .product(name: "NIOEmbedded", package: "swift-nio"),
+                "UnstickCrypto", "UnstickProxy", nio, nioPosix, nioHTTP1, httpClient, logging,
             ]
         ),
         .testTarget(
