@@ -6,7 +6,7 @@ struct ChunkedDecoderTests {
     static let acceptedTable: [(String, String, [String])] = [
         ("0\r\n\r\n", "", []), ("5\r\nHello\r\n0\r\n\r\n", "Hello", []), ("00a\r\n0123456789\r\n000\r\n\r\n", "0123456789", []),
         ("A\r\n0123456789\r\n1\r\n\r\r\n0\r\n\r\n", "0123456789\r", []), ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n", []),
-        ("1;a\r\nx\r\n0;b=c\r\n\r\n", "x", []), ("1 ; a = \"q\\\"\t;\u{e9}\" ;b\r\nx\r\n0\r\n\r\n", "x", []), ("1\t;a=b;c=\"\"\r\nx\r\n0\r\n\r\n", "x", []),
+        ("1;a\r\nx\r\n0;b=c\r\n\r\n", "x", []), ("1;a=\"q\\\"\t;\u{e9}\";b\r\nx\r\n0\r\n\r\n", "x", []), ("1;a=b;c=\"\"\r\nx\r\n0\r\n\r\n", "x", []),
         ("0\r\nX-Sum: 1\r\nDate:\r\n\r\n", "", ["X-Sum:1", "Date:"]),
         ("0000000000000001\r\nx\r\n0\r\n\r\n", "x", []),
     ]
@@ -29,7 +29,9 @@ struct ChunkedDecoderTests {
         ("0x5\r\n", .badChunkSize), ("5\u{0}\r\n", .badChunkSize), ("5_0\r\n", .badChunkSize), ("5.\r\n", .badChunkSize), (";a\r\n", .badChunkSize),
         ("5,5\r\n", .badChunkSize), ("\u{ff}\r\n", .badChunkSize), ("5\u{b}\r\n", .badChunkSize),
         ("00000000000000001\r\n", .chunkSizeTooLarge), ("8000000000000000\r\n", .chunkSizeTooLarge), ("FFFFFFFFFFFFFFFF0\r\n", .chunkSizeTooLarge),
-        ("5 \r\n", .badChunkExtension), ("5 5\r\n", .badChunkExtension), ("5;\r\n", .badChunkExtension), ("5;=a\r\n", .badChunkExtension),
+        ("5 \r\n", .badChunkSize), ("5 5\r\n", .badChunkSize), ("5 ;a\r\n", .badChunkSize),
+        ("5\t;a\r\n", .badChunkSize), ("5; a\r\n", .badChunkExtension), ("5;a =b\r\n", .badChunkExtension), ("5;a= b\r\n", .badChunkExtension),
+        ("5;a=\"\" ;b\r\n", .badChunkExtension), ("5;\r\n", .badChunkExtension), ("5;=a\r\n", .badChunkExtension),
         ("5;a=\r\n", .badChunkExtension), ("5;a=\"\r\n", .badChunkExtension), ("5;a=\"\\\r\n", .badChunkExtension), ("5;a=b c\r\n", .badChunkExtension),
         ("5;a b\r\n", .badChunkExtension), ("5;a\u{0}\r\n", .badChunkExtension), ("5;a \r\n", .badChunkExtension), ("5;;\r\n", .badChunkExtension),
         ("5\nHello", .bareLineFeed), ("5;a\nHello", .bareLineFeed), ("5;\nHello", .bareLineFeed), ("5;a=\"\n", .bareLineFeed),
