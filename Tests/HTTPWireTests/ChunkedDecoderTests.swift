@@ -36,7 +36,8 @@ struct ChunkedDecoderTests {
         ("5;a b\r\n", .badChunkExtension), ("5;a\u{0}\r\n", .badChunkExtension), ("5;a \r\n", .badChunkExtension), ("5;;\r\n", .badChunkExtension),
         ("5\nHello", .bareLineFeed), ("5;a\nHello", .bareLineFeed), ("5;\nHello", .bareLineFeed), ("5;a=\"\n", .bareLineFeed),
         ("5\rHello", .bareCarriageReturn), ("5\r\rHello", .bareCarriageReturn), ("5;a\rHello", .bareCarriageReturn),
-        ("5\r\nHello\n0\r\n\r\n", .badChunkEnd), ("5\r\nHello!\r\n", .badChunkEnd), ("5\r\nHello\rX", .badChunkEnd), ("5\r\nHello0\r\n\r\n", .badChunkEnd),
+        ("5\r\nHello\n0\r\n\r\n", .badChunkEnd), ("5\r\nHello!\r\n", .badChunkEnd), ("5\r\nHello\rX", .badChunkEnd), ("5\r\nHello\n\n0\r\n\r\n", .badChunkEnd),
+        ("5\r\nHello0\r\n\r\n", .badChunkEnd),
         ("0\r\n\n", .bareLineFeed), ("0\r\n\r\r\n", .bareCarriageReturn), ("0\r\nX : y\r\n\r\n", .spaceBeforeColon), ("0\r\nX: y\n\r\n", .bareLineFeed),
         ("0\r\nX: y\r\n z\r\n\r\n", .obsoleteFold), ("0\r\nX\r\n\r\n", .badFieldName),
     ]
