@@ -66,7 +66,8 @@ public struct AddressRange: Sendable, Hashable, CustomStringConvertible {
         let bits = network.bytes.count * 8
         var prefix = bits
         if parts.count == 2 {
-            guard parts[1].utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let length = Int(parts[1]), length <= bits else {
+            guard parts[1].utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let length = Int(parts[1]), length <= bits
+            else {
                 return nil
             }
             prefix = length

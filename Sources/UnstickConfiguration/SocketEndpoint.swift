@@ -51,7 +51,7 @@ extension SocketEndpoint {
         }
         guard !host.isEmpty else { throw EndpointRefusal(description: "has no host") }
         guard IPAddress(String(host)) != nil || SocketEndpoint.isHostName(host) else {
-            throw EndpointRefusal(description: "has no valid host: '\(host)' is neither an address nor a host name")
+            throw EndpointRefusal(description: "has no valid host")
         }
         guard !portText.isEmpty else { throw EndpointRefusal(description: "has no port") }
         guard portText.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else {
