@@ -98,7 +98,7 @@ install_python() {
         Examples/django-shop/requirements.txt
         Examples/flask-notes/requirements.txt
     )
-    local python=/usr/bin/python3 stamp
+    local python=/usr/bin/python3 stamp site
     # Debian's own, because python3-venv belongs to it; another one may come first in PATH.
     [ -x "$python" ] || python=python3
     stamp="$("$python" --version) $(cat "${requirements[@]}" | cksum)"
@@ -107,7 +107,8 @@ install_python() {
         "$python" -m venv "$venv"
         "$venv/bin/pip" install --quiet --disable-pip-version-check "${requirements[@]/#/--requirement=}"
         # The bridge itself, as it stands in the tree.
-        echo "$root/Sources/Bridges/python/src" >"$("$venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')/unstick-bridge.pth"
+        site="$("$venv/bin/python" -c 'import site; print(site.getsitepackages()[0])')"
+        echo "$root/Sources/Bridges/python/src" >"$site/unstick-bridge.pth"
         echo "$stamp" >"$venv/stamp"
     fi
     "$venv/bin/python" -c 'import unstick_bridge, django, flask, waitress; print("Python packages are there")'
@@ -132,7 +133,7 @@ model_check() {
 swift_tests() {
     local status=0 total bad
     stage "Swift tests" 2400 swift test --skip-build --disable-xctest || status=$?
-    total="$({ grep -oE 'Test run with [0-9]+ tests?' "$log" || true; } | { grep -oE '[0-9]+' || echo 0; } | awk '{ n += $1 } END { print n }')"
+    total="$(sed -nE 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')"
     bad="$(grep -cE '^[^ ]+ +Test .* failed after .* issues?' "$log" || true)"
     bad=$((bad - $(grep -cE 'Test run with .* failed after' "$log" || true)))
     count $status $((total - bad)) "$bad"

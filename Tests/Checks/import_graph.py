@@ -64,14 +64,16 @@ def violations(targets):
                 yield f"{place}: {target.name} imports {module}, which Package.swift does not declare for it"
         if target.name in PURE:
             for module in sorted(target.declared | set(target.imported)):
-                yield f"{place_of(target, module)}: {target.name} must not depend on {module} (it imports nothing of ours)"
+                place = place_of(target, module)
+                yield f"{place}: {target.name} must not depend on {module} (it imports nothing of ours)"
         if target.name in PLANES:
             for module in sorted(reachable(target.name, targets) & ((PLANES | DRIVERS) - {target.name})):
                 yield f"{place_of(target, module)}: {target.name} must not depend on {module}, directly or not"
         elif target.name != COMPOSER and not target.is_test:
             depends = reachable(target.name, targets)
             for module in sorted(depends & (DRIVERS - {target.name})):
-                yield f"{place_of(target, module)}: only {COMPOSER} may depend on the driver {module}, not {target.name}"
+                place = place_of(target, module)
+                yield f"{place}: only {COMPOSER} may depend on the driver {module}, not {target.name}"
             if PLANES <= depends:
                 yield f"Package.swift: only {COMPOSER} may depend on both planes, not {target.name}"
 

@@ -226,7 +226,11 @@ struct ConfigurationValueTests {
         let configuration = try parse(oneInstance)
         var dumped = ""
         dump(configuration, to: &dumped)
-        for text in ["\(configuration)", String(reflecting: configuration), dumped] {
+        let secret = configuration.bridge.secret
+        let texts = [
+            "\(configuration)", String(reflecting: configuration), "\(secret)", String(reflecting: secret), dumped,
+        ]
+        for text in texts {
             #expect(!text.contains("kkkk"))
             #expect(!text.contains("107"))
         }
