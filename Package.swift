@@ -64,7 +64,8 @@ let package = Package(
         .target(
             name: "UnstickProxy",
             dependencies: [
-                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "UnstickCore", "UnstickCrypto", nio, nioPosix,
+                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "UnstickCore", "UnstickCrypto", nio,
+                nioPosix,
                 logging,
             ]
         ),
@@ -83,7 +84,8 @@ let package = Package(
             name: "unstick",
             dependencies: [
                 "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "SQLiteSessionStore",
-                "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto", "UnstickProxy", "UnstickSoak",
+                "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto", "UnstickProxy",
+                "UnstickSoak",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -122,7 +124,8 @@ let package = Package(
         .testTarget(
             name: "UnstickCoordinatorTests",
             dependencies: [
-                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator", "UnstickCore",
+                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator",
+                "UnstickCore",
                 nio, nioPosix, httpClient,
             ]
         ),

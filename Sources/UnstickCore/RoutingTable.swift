@@ -193,7 +193,8 @@ extension RoutingTable {
         switch instances[affinity].state {
         case .active:
             return RouteDecision(
-                target: .home(affinity), phase: byAffinity, mayFailOver: mayFailOver || phase == .sticky, home: affinity)
+                target: .home(affinity), phase: byAffinity, mayFailOver: mayFailOver || phase == .sticky, home: affinity
+            )
         case .draining, .fencing:
             // In `sticky` there is no store to give the authority to: draining only keeps new sessions away.
             return RouteDecision(
