@@ -88,23 +88,37 @@ struct ReportTests {
     @Test(
         "options out of range are refused by name",
         arguments: [
-            ("urls", { $0.urls = [] }),
-            ("clients", { $0.clients = 0 }),
-            ("clients", { $0.clients = 10_001 }),
-            ("duration", { $0.duration = .zero }),
-            ("requestTimeout", { $0.requestTimeout = .milliseconds(1) }),
-            ("parallel", { $0.parallel = .sameKey(0) }),
-            ("logoutProbability", { $0.logoutProbability = 1.5 }),
-            ("mix", { $0.mix = .init(increments: 0, reads: 0) }),
-            ("targetRate", { $0.targetRate = 0 }),
-            ("hostHeader", { $0.hostHeader = "a\r\nb" }),
-        ] as [(String, @Sendable (inout SoakOptions) -> Void)])
-    func options(name: String, change: @Sendable (inout SoakOptions) -> Void) {
+            BadOption("urls") { $0.urls = [] },
+            BadOption("clients") { $0.clients = 0 },
+            BadOption("clients") { $0.clients = 10_001 },
+            BadOption("duration") { $0.duration = .zero },
+            BadOption("requestTimeout") { $0.requestTimeout = .milliseconds(1) },
+            BadOption("parallel") { $0.parallel = .sameKey(0) },
+            BadOption("logoutProbability") { $0.logoutProbability = 1.5 },
+            BadOption("mix") { $0.mix = .init(increments: 0, reads: 0) },
+            BadOption("targetRate") { $0.targetRate = 0 },
+            BadOption("hostHeader") { $0.hostHeader = "a\r\nb" },
+        ])
+    func options(bad: BadOption) {
         var options = SoakOptions(urls: ["http://localhost"], duration: .seconds(1))
-        change(&options)
+        bad.change(&options)
         let error = #expect(throws: SoakError.self) { try options.validated() }
-        guard case .badOption(let named, _, _)? = error else { return #expect(Bool(false), "\(String(describing: error))") }
-        #expect(named == name)
+        guard case .badOption(let named, _, _)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(named == bad.name)
+    }
+
+    struct BadOption: Sendable, CustomTestStringConvertible {
+        var name: String
+        var change: @Sendable (inout SoakOptions) -> Void
+        var testDescription: String { name }
+
+        init(_ name: String, _ change: @escaping @Sendable (inout SoakOptions) -> Void) {
+            self.name = name
+            self.change = change
+        }
     }
 
     @Test(
