@@ -78,7 +78,7 @@ let package = Package(
             ]
         ),
         // Load generator and history checker.
-        .target(name: "UnstickSoak", dependencies: ["HTTPWire", nio, nioPosix]),
+        .target(name: "UnstickSoak", dependencies: [nio, nioPosix, nioHTTP1]),
 
         .executableTarget(
             name: "unstick",
