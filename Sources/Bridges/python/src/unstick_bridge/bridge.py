@@ -70,6 +70,14 @@ class RequestSession:
         self.late = False
         self.saved: Dict[str, SessionCopy] = {}
         self.deleted: Set[str] = set()
+        self._last_saved: Optional[str] = None
+
+    @property
+    def end_id(self) -> Optional[str]:
+        """The session this request ends with, for frameworks that do not tell: saved last, or the one it came with."""
+        if self._last_saved is not None:
+            return self._last_saved
+        return self.id if self.id not in self.deleted else None
 
     # Called by framework adapters in own-copy mode.
 
@@ -96,21 +104,24 @@ class RequestSession:
     def save(self, session_id: str, attributes: Dict[Any, Any], ttl: int) -> None:
         """Freezes the attributes as they are now: what the application changes later without saving is not saved."""
         self.saved[session_id] = self._memory.freeze(attributes, ttl)
-        self.deleted.discard(session_id)
+        self.noted_save(session_id)
 
     def delete(self, session_id: str) -> None:
         self.saved.pop(session_id, None)
-        self.deleted.add(session_id)
+        self.noted_delete(session_id)
 
     # Called by framework adapters in shared mode, after the framework has done it.
 
     def noted_save(self, session_id: Optional[str]) -> None:
         if session_id is not None:
             self.deleted.discard(session_id)
+            self._last_saved = session_id
 
     def noted_delete(self, session_id: Optional[str]) -> None:
         if session_id is not None:
             self.deleted.add(session_id)
+            if self._last_saved == session_id:
+                self._last_saved = None
 
 
 class Bridge:

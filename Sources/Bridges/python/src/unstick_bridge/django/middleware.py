@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, AsyncIterator, Callable, Iterator, Optional
+from typing import Any, AsyncIterator, Callable, Optional
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
@@ -14,6 +14,7 @@ from ..bridge import Bridge, Headers, Refusal, RequestSession
 from ..endpoints import EndpointRequest, answer, is_endpoint, raw_target
 from ..protocol import cookie_values
 from ..secret import SecretError, read_secret
+from ..streaming import settled
 from .memory import memory_for_settings
 from .sessions import current_request, extend
 
@@ -130,30 +131,10 @@ class UnstickMiddleware:
         return _plain(reply.body, reply.status, reply.content_type, reply.headers)
 
 
-def settled(content: Iterator[bytes], settle: Callable[[], None], has_length: bool) -> Iterator[bytes]:
-    """Passes the chunks on and settles before the body is complete.
-
-    A client knows the end of a body with a length from its last byte, so then the last chunk waits for `settle`;
-    without a length the end is what the server sends after this iterator.
-    """
-    held: Optional[bytes] = None
-    try:
-        for chunk in content:
-            if not has_length:
-                yield chunk
-                continue
-            if held is not None:
-                yield held
-            held = chunk
-    finally:
-        settle()
-    if held is not None:
-        yield held
-
-
 async def _settled_async(
     content: AsyncIterator[bytes], settle: Callable[[], None], has_length: bool
 ) -> AsyncIterator[bytes]:
+    """`streaming.settled` for asynchronous bodies."""
     held: Optional[bytes] = None
     try:
         async for chunk in content:
