@@ -110,7 +110,7 @@ def _dispatch(bridge: Bridge, request: EndpointRequest, body: bytes) -> Reply:
             return _hydrate(bridge, session_id, request.session, body)
         if request.method == "DELETE":
             return _evict(bridge, session_id)
-    if resource in ("instance", "sessions") or (name == "sessions" and raw_id):
+    if resource in ("instance", "sessions") or (name == "sessions" and raw_id and "/" not in raw_id):
         raise ContractError(405, "method", f"{request.method} is not for {name}")
     raise ContractError(404, "endpoint", "contract version 1 has no such endpoint")
 
