@@ -90,6 +90,11 @@ async def async_log_out(request):
     return HttpResponse("bye")
 
 
+def turned_away(get_response):
+    """A middleware that answers before the session is opened."""
+    return lambda request: HttpResponse("elsewhere", status=301)
+
+
 urlpatterns = [
     path(view.__name__, view)
     for view in (

@@ -340,6 +340,14 @@ def test_an_attribute_that_json_cannot_carry_is_counted_and_stays_in_memory(memo
     assert (line["bad"], line["attributes"]) == (1, ["odd"])
 
 
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_response_from_before_the_session_middleware_leaves_the_session_be(memory_site, phase):
+    session_id = memory_site.new(n=1)
+    with override_settings(MIDDLEWARE=[settings.MIDDLEWARE[0], "django_site.turned_away", *settings.MIDDLEWARE[1:]]):
+        report = fields_of(Site().visit("get_value?key=n", phase, session_id, want(1, {"n": 1})))
+    assert report["op"] == "touch" and memory_site.stored(session_id) == {"n": 1}
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("phase", PHASES)
 def test_sessions_travel_as_pickles_where_the_serializer_is_not_json(engine, phase):

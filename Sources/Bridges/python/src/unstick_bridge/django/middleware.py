@@ -87,11 +87,11 @@ class UnstickMiddleware:
 
     def _finish(self, begun: RequestSession, request: HttpRequest, response: Any) -> Any:
         if isinstance(response, StreamingHttpResponse) and not isinstance(response, FileResponse):
-            headers = self.bridge.finish_late(begun, _end_id(request))
+            headers = self.bridge.finish_late(begun, _end_id(begun, request))
             if begun.late:
                 response.streaming_content = self._settled_after(begun, request, response)
         else:
-            headers = self.bridge.finish(begun, _end_id(request))
+            headers = self.bridge.finish(begun, _end_id(begun, request))
         return _add(headers, response)
 
     def _settled_after(self, begun: RequestSession, request: HttpRequest, response: Any) -> Any:
@@ -100,7 +100,7 @@ class UnstickMiddleware:
         has_length = response.has_header("Content-Length")
 
         def settle() -> None:
-            self.bridge.settle(begun, _end_id(request))
+            self.bridge.settle(begun, _end_id(begun, request))
 
         if response.is_async:
             return _settled_async(content, settle, has_length)
@@ -150,9 +150,10 @@ async def _settled_async(
         yield held
 
 
-def _end_id(request: HttpRequest) -> Optional[str]:
+def _end_id(begun: RequestSession, request: HttpRequest) -> Optional[str]:
     session = getattr(request, "session", None)
-    return session.session_key if session is not None else None
+    # Without one, a middleware answered before SessionMiddleware had its turn, and nothing happened to the session.
+    return session.session_key if session is not None else begun.end_id
 
 
 def _refuse(refusal: Refusal) -> HttpResponse:
