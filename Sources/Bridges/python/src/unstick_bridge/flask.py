@@ -87,9 +87,11 @@ class SimpleCacheMemory:
         if not self._interface.use_signer:
             return str(self._interface._get_store_id(session_id))
         try:
-            return str(self._interface._get_store_id(self._interface._unsign(self._app, session_id)))
+            store_id = str(self._interface._get_store_id(self._interface._unsign(self._app, session_id)))
         except (BadSignature, UnicodeDecodeError):
             return None
+        # Base64 has several spellings of one signature; two ids for one session would be two sessions in the store.
+        return store_id if self.session_id(store_id) == session_id else None
 
     def session_id(self, store_id: str) -> str:
         bare = store_id[len(self._interface.key_prefix) :]
