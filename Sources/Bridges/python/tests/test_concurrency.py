@@ -2,6 +2,7 @@
 
 import threading
 
+import pytest
 from kit import Instance, version_tag
 
 from unstick_bridge.bridge import RequestSession
@@ -81,11 +82,18 @@ def test_in_mirroring_the_last_version_reported_is_what_memory_holds():
             assert states.setdefault(report["ver"], report["state"]) == report["state"]
 
 
-def test_a_look_and_its_version_are_one_step():
+@pytest.mark.parametrize("step", ["begin", "finish", "list", "export"])
+def test_a_look_and_its_version_are_one_step(step):
     """One thread is held between reading memory and numbering what it read; another must not overtake it."""
     instance = Instance()
     instance.memory.sessions["id-1"] = {"n": 0}
-    first, second = instance.begin("mirroring", "id-1"), instance.begin("mirroring", "id-1")
+    request = instance.begin("mirroring", "id-1")
+    steps = {
+        "begin": lambda: instance.begin("mirroring", "id-1"),
+        "finish": lambda: instance.finish(request),
+        "list": instance.listing,
+        "export": lambda: instance.call("GET", "sessions/id-1"),
+    }
     inside, go_on = threading.Event(), threading.Event()
     export = instance.memory.export
 
@@ -97,25 +105,19 @@ def test_a_look_and_its_version_are_one_step():
         return copy
 
     instance.memory.export = held_export
-    reports = {}
-
-    def finish(name, request):
-        reports[name] = instance.finish(request)
-
-    instance.save(first, "id-1", {"n": 1})
-    held = threading.Thread(target=finish, args=("held", first), name="held")
+    instance.memory.sessions["id-1"] = {"n": 1}
+    held = threading.Thread(target=steps[step], name="held")
     held.start()
     assert inside.wait(10)
-    instance.save(second, "id-1", {"n": 2})
-    other = threading.Thread(target=finish, args=("other", second), name="other")
+    instance.memory.sessions["id-1"] = {"n": 2}
+    other = threading.Thread(target=instance.listing, name="other")
     other.start()
     # The other thread must be waiting for the lock now; give it every chance to be wrong.
     other.join(timeout=0.2)
     go_on.set()
     held.join(10)
     other.join(10)
-    assert int(reports["other"]["ver"]) > int(reports["held"]["ver"])
-    assert reports["other"]["state"] == b'{"n":2}'
+    assert str(instance.bridge.ledger.current("id-1").version_tag) == version_tag(3, {"n": 2})
 
 
 def test_the_application_runs_without_any_lock():

@@ -171,3 +171,10 @@ def test_a_proposed_copy_that_the_proxy_wants_by_name_is_the_stores():
     assert outcome(instance.begin("externalized", "id-1", f"want={version_tag(5, HERE)}")) == STALE
     assert outcome(instance.begin("stateless", "id-1", f"want={version_tag(6, proposed)}")) == SERVE
     assert outcome(instance.begin("externalized", "id-1", f"want={version_tag(5, HERE)}")) == SERVE
+
+
+def test_a_proposed_copy_that_mirroring_served_is_an_authority():
+    instance = instance_with_local_copy()
+    instance.visit("stateless", "id-1", f"want={LOCAL}", change={"n": 6})
+    assert outcome(instance.begin("mirroring", "id-1")) == SERVE
+    assert outcome(instance.begin("externalized", "id-1", f"want={LOCAL}")) == SERVE

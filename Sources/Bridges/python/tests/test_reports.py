@@ -149,6 +149,18 @@ def test_a_save_under_way_during_a_logout_does_not_bring_the_session_back(phase)
     assert instance.listing() == ([], None)
 
 
+@pytest.mark.parametrize("phase", OWN_COPY)
+def test_a_save_of_the_phase_before_does_not_bring_a_session_back_either(phase):
+    """Neighbouring phases coexist: one proxy still mirrors while another already takes the store as the authority."""
+    instance, want = hydrated()
+    saving, leaving = instance.begin("mirroring", "id-1"), instance.begin(phase, "id-1", want)
+    instance.delete(leaving, "id-1")
+    assert instance.finish(leaving)["op"] == "destroy"
+    instance.save(saving, "id-1", {"n": 2})
+    assert instance.finish(saving)["op"] == "none"
+    assert instance.memory.sessions == {}
+
+
 @pytest.mark.parametrize("size, inline", [(STATE_HEADER_BYTES_MAX, True), (STATE_HEADER_BYTES_MAX + 1, False)])
 def test_states_up_to_4096_bytes_travel_in_the_header(size, inline):
     attributes = {"n": "x" * (size - len('{"n":""}'))}
@@ -324,6 +336,8 @@ def test_a_late_response_that_ends_the_session_says_so_in_the_head(phase):
 def test_a_late_response_without_a_session_is_none(phase):
     instance = Instance()
     assert fields_of(instance.bridge.finish_late(instance.begin(phase, None), None))["op"] == "none"
+    request = instance.begin(phase, "id-1", "absent")
+    assert fields_of(instance.bridge.finish_late(request, "id-1"))["op"] == "none"
 
 
 def test_each_process_start_is_another_incarnation():
