@@ -98,6 +98,19 @@ def turned_away(get_response):
 urlpatterns = [
     path(view.__name__, view)
     for view in (
-        set_value, get_value, nested, untouched, log_in, log_out, fail, odd, short, stream, file, hook, async_set, async_log_out,
+        set_value,
+        get_value,
+        nested,
+        untouched,
+        log_in,
+        log_out,
+        fail,
+        odd,
+        short,
+        stream,
+        file,
+        hook,
+        async_set,
+        async_log_out,
     )
 ]

@@ -62,7 +62,9 @@ def test_missing_and_stale_name_the_session_the_incarnation_and_the_version_at_h
     assert fields_of(stale.headers) == {"op": "stale", "id": "id-1", "have": LOCAL, "inst": "inst-1"}
 
 
-@pytest.mark.parametrize("phase, evicted", [("mirroring", False), ("externalized", True), ("stateless", True), ("completed", True)])
+@pytest.mark.parametrize(
+    "phase, evicted", [("mirroring", False), ("externalized", True), ("stateless", True), ("completed", True)]
+)
 def test_absent_evicts_the_local_copy_where_the_store_is_the_authority(phase, evicted):
     instance = instance_with_local_copy()
     request = instance.begin(phase, "id-1", "absent")

@@ -18,7 +18,14 @@ def instance_with(*names):
 
 # Authentication
 
-REQUESTS = [("GET", "instance"), ("GET", "sessions"), ("GET", "sessions/a"), ("PUT", "sessions/a"), ("DELETE", "sessions/a"), ("GET", "nothing")]
+REQUESTS = [
+    ("GET", "instance"),
+    ("GET", "sessions"),
+    ("GET", "sessions/a"),
+    ("PUT", "sessions/a"),
+    ("DELETE", "sessions/a"),
+    ("GET", "nothing"),
+]
 
 
 @pytest.mark.parametrize("method, resource", REQUESTS)
@@ -57,7 +64,19 @@ def test_a_stranger_cannot_make_us_read_a_body():
     assert endpoints.answer(instance.bridge, request).status == 401
 
 
-@pytest.mark.parametrize("method, resource, status", [("POST", "instance", 405), ("POST", "sessions", 405), ("POST", "sessions/a", 405), ("GET", "nothing", 404), ("GET", "sessions/a/b", 404), ("GET", "sessions/", 404), ("GET", "", 404), ("GET", "sessions/a%0Ab", 404)])
+@pytest.mark.parametrize(
+    "method, resource, status",
+    [
+        ("POST", "instance", 405),
+        ("POST", "sessions", 405),
+        ("POST", "sessions/a", 405),
+        ("GET", "nothing", 404),
+        ("GET", "sessions/a/b", 404),
+        ("GET", "sessions/", 404),
+        ("GET", "", 404),
+        ("GET", "sessions/a%0Ab", 404),
+    ],
+)
 def test_what_the_contract_does_not_have_is_404_or_405(method, resource, status):
     assert instance_with("a").call(method, resource).status == status
 
@@ -244,7 +263,10 @@ def test_put_with_a_wrong_signature_is_401_and_imports_nothing():
     assert instance.memory.sessions == {}
 
 
-@pytest.mark.parametrize("header", [None, "codec=json", "put=x; codec=json; ttl=1; sig=x", "put=1-00000000; codec=json; ttl=1; sig=x; phase=warp"])
+@pytest.mark.parametrize(
+    "header",
+    [None, "codec=json", "put=x; codec=json; ttl=1; sig=x", "put=1-00000000; codec=json; ttl=1; sig=x; phase=warp"],
+)
 def test_put_without_a_usable_header_is_400(header):
     assert Instance().call("PUT", "sessions/a", b"{}", session=header).status == 400
 
@@ -268,7 +290,12 @@ def test_a_body_without_a_length_is_413_when_it_passes_the_limit(monkeypatch):
     target = "/.well-known/unstick/v1/sessions/a"
     rest = [body]
     request = endpoints.EndpointRequest(
-        "PUT", target, Proxy().endpoint_auth("PUT", target, body), None, None, lambda limit: rest.pop()[:limit] if rest else b""
+        "PUT",
+        target,
+        Proxy().endpoint_auth("PUT", target, body),
+        None,
+        None,
+        lambda limit: rest.pop()[:limit] if rest else b"",
     )
     assert endpoints.answer(Instance().bridge, request).status == 413
 

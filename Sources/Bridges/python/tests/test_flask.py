@@ -254,7 +254,10 @@ def test_without_auth_flask_is_alone(notes):
         (lambda app: app.config.update(UNSTICK_SECRET_FILE=None), ConfigurationError),
         (lambda app: app.config.update(UNSTICK_SECRET_FILE=__file__ + ".absent"), SecretError),
         (lambda app: app.config.update(UNSTICK_CODEC="yaml"), ConfigurationError),
-        (lambda app: setattr(app, "session_interface", flask.sessions.SecureCookieSessionInterface()), ConfigurationError),
+        (
+            lambda app: setattr(app, "session_interface", flask.sessions.SecureCookieSessionInterface()),
+            ConfigurationError,
+        ),
     ],
 )
 def test_an_application_that_unstick_cannot_serve_does_not_start(secret_file, monkeypatch, change, error):

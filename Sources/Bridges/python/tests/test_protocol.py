@@ -175,7 +175,17 @@ def test_what_is_not_base64url_is_answered_400(text):
 
 
 @pytest.mark.parametrize(
-    "text, valid", [("abc", True), ("s%3Aab.c=d", True), ("", False), ("a;b", False), ("a b", False), ("a\nb", False), ("é", False), ("a" * 513, False)]
+    "text, valid",
+    [
+        ("abc", True),
+        ("s%3Aab.c=d", True),
+        ("", False),
+        ("a;b", False),
+        ("a b", False),
+        ("a\nb", False),
+        ("é", False),
+        ("a" * 513, False),
+    ],
 )
 def test_session_ids_are_visible_ascii_that_fits_a_header_field(text, valid):
     assert is_session_id(text) is valid

@@ -24,10 +24,14 @@ class Server:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         command = [sys.executable, "serve.py", "--port", str(self.port), "--name", name]
-        self.process = subprocess.Popen(command, cwd=EXAMPLES / example, env=environment, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, cwd=EXAMPLES / example, env=environment, stdout=subprocess.PIPE, text=True
+        )
         self.first_line = self.process.stdout.readline()
 
-    def request(self, method, path, phase=None, session_id=None, *fields, state=None, head=None, headers=None, body=b""):
+    def request(
+        self, method, path, phase=None, session_id=None, *fields, state=None, head=None, headers=None, body=b""
+    ):
         headers = dict(headers or {})
         if phase is not None or head is not None:
             headers["Unstick-Session"] = head or proxy.head(phase, *fields)

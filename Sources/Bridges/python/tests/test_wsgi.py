@@ -20,7 +20,9 @@ class Server:
         self.instance = Instance()
         self.instance.begin_put("stateless", "id-1", 12, {"n": 1})
         self.status, self.headers, self.heads, self.body = None, None, 0, []
-        self.app = UnstickMiddleware(lambda *arguments: app(self.instance, *arguments), self.instance.bridge, "s", commits_late)
+        self.app = UnstickMiddleware(
+            lambda *arguments: app(self.instance, *arguments), self.instance.bridge, "s", commits_late
+        )
 
     def get(self, path="/", phase=None, fields=(WANT,), cookie="s=id-1", method="GET", body=b"", **environ):
         environ = {
@@ -197,7 +199,11 @@ def test_a_session_layer_that_commits_on_close_is_late(phase, headers):
 @pytest.mark.parametrize("phase", PHASES)
 def test_the_last_byte_of_a_body_with_a_length_comes_after_the_commit(phase):
     server = Server(late_app([("Content-Length", "7")]), commits_late=True)
-    environ = {"PATH_INFO": "/", "HTTP_COOKIE": "s=id-1", "HTTP_UNSTICK_SESSION": server.instance.proxy.head(phase, WANT)}
+    environ = {
+        "PATH_INFO": "/",
+        "HTTP_COOKIE": "s=id-1",
+        "HTTP_UNSTICK_SESSION": server.instance.proxy.head(phase, WANT),
+    }
     body = iter(server.app(environ, server.start_response))
     assert next(body) == b"one " and server.instance.memory.sessions["id-1"] == {"n": 1}
     assert next(body) == b"two" and server.instance.memory.sessions["id-1"] == {"n": "late"}
@@ -207,7 +213,11 @@ def test_the_last_byte_of_a_body_with_a_length_comes_after_the_commit(phase):
 def test_a_late_body_that_the_client_abandons_is_settled_on_close(phase):
     app = late_app([])
     server = Server(app, commits_late=True)
-    environ = {"PATH_INFO": "/", "HTTP_COOKIE": "s=id-1", "HTTP_UNSTICK_SESSION": server.instance.proxy.head(phase, WANT)}
+    environ = {
+        "PATH_INFO": "/",
+        "HTTP_COOKIE": "s=id-1",
+        "HTTP_UNSTICK_SESSION": server.instance.proxy.head(phase, WANT),
+    }
     server.app(environ, server.start_response).close()
     assert app.bodies[0].closed == 1 and server.instance.memory.sessions["id-1"] == {"n": "late"}
 

@@ -1,7 +1,7 @@
 """Flask adapter: Flask-Session with cachelib's SimpleCache.
 
-    Session(app)
-    Unstick(app)        # after Session: it extends the session interface that Session installed
+Session(app)
+Unstick(app)        # after Session: it extends the session interface that Session installed
 """
 
 from __future__ import annotations

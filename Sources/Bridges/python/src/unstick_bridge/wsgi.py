@@ -109,9 +109,7 @@ class _HeldHead:
 
     @property
     def has_length(self) -> bool:
-        return self._arguments is not None and any(
-            name.lower() == "content-length" for name, _ in self._arguments[1]
-        )
+        return self._arguments is not None and any(name.lower() == "content-length" for name, _ in self._arguments[1])
 
     def start_response(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], Any]:
         if self._write is not None:

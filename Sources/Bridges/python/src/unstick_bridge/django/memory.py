@@ -148,7 +148,9 @@ class LocMemMemory(DjangoMemory):
             expiry = list(cache._expire_info.items())
         start = len(self._prefix)
         return [
-            key[start:] for key, expires in expiry if key.startswith(self._prefix) and (expires is None or expires > now)
+            key[start:]
+            for key, expires in expiry
+            if key.startswith(self._prefix) and (expires is None or expires > now)
         ]
 
     def export(self, session_id: str) -> Optional[SessionCopy]:
