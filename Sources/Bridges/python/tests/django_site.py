@@ -2,6 +2,7 @@
 
 import json
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate, login
 from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.urls import path
@@ -81,12 +82,17 @@ def hook(request):
 
 
 async def async_set(request):
-    await request.session.aset("n", json.loads(request.GET["value"]))
+    value = json.loads(request.GET["value"])
+    if hasattr(request.session, "aset"):
+        await request.session.aset("n", value)
+    else:
+        # Before Django 5.1 sessions were synchronous only.
+        await sync_to_async(request.session.__setitem__)("n", value)
     return HttpResponse("set")
 
 
 async def async_log_out(request):
-    await request.session.aflush()
+    await (request.session.aflush() if hasattr(request.session, "aflush") else sync_to_async(request.session.flush)())
     return HttpResponse("bye")
 
 
