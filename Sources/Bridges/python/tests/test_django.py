@@ -400,6 +400,7 @@ def test_an_expired_session_is_missing(memory_site):
 def test_other_entries_of_the_cache_are_not_sessions(memory_site):
     memory_site.store()._cache.set("page", {"html": ""})
     assert lines_of(memory_site.call("GET", "sessions").content) == ([], None)
+    assert json.loads(memory_site.call("GET", "instance").content)["sessions"] == 0
 
 
 def test_a_cache_that_may_drop_sessions_is_warned_of(memory_site):

@@ -233,6 +233,7 @@ def test_endpoints_put_and_describe(notes):
 def test_other_entries_of_the_cache_are_not_sessions(notes):
     notes.cache.set("page", "html")
     assert lines_of(notes.call("GET", "sessions").data) == ([], None)
+    assert json.loads(notes.call("GET", "instance").data)["sessions"] == 0
 
 
 def test_a_cache_that_may_drop_sessions_is_warned_of(secret_file):

@@ -299,6 +299,12 @@ def test_attributes_that_cannot_travel_are_counted_and_their_session_is_not_sent
     assert instance.listing()[0][0]["attributes"] == ["odd"]
 
 
+def test_a_change_of_what_cannot_travel_is_a_change():
+    instance, want = hydrated()
+    instance.visit("mirroring", "id-1", change={"odd": (1,)})
+    assert instance.visit("mirroring", "id-1", change={"odd": (1, 2)})["ver"] == "14"
+
+
 def test_a_state_in_the_stores_own_spelling_keeps_its_tag_and_bytes():
     """The store may have merged two JSON states with other white space than ours."""
     spelled = b'{ "n" : 1 }'
@@ -310,6 +316,7 @@ def test_a_state_in_the_stores_own_spelling_keeps_its_tag_and_bytes():
     assert reply.body == spelled and fields_of(reply.headers)["ver"] == "12"
     report = instance.visit("stateless", "id-1", f"want={version_tag(12, spelled)}", change={"n": 2})
     assert (report["ver"], report["base"], report["state"]) == ("13", version_tag(12, spelled), b'{"n":2}')
+    assert instance.call("GET", "sessions/id-1").body == b'{"n":2}'
 
 
 @pytest.mark.parametrize("phase", ALL)
