@@ -42,6 +42,8 @@ let package = Package(
         .target(name: "BridgeContract", dependencies: ["UnstickCore", "UnstickCrypto"]),
         // What proxies, command line and coordinator say to each other.
         .target(name: "ControlAPI", dependencies: ["UnstickCore"]),
+        // The coordinator's API as a typed client, for the command line and for proxies in processes of their own.
+        .target(name: "ControlClient", dependencies: ["ControlAPI", "UnstickCore", nio, nioHTTP1, httpClient]),
         // unstick.yaml, read once at the boundary into validated values.
         .target(name: "UnstickConfiguration", dependencies: ["UnstickCore", yams]),
 
@@ -80,8 +82,8 @@ let package = Package(
         .executableTarget(
             name: "unstick",
             dependencies: [
-                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "SQLiteSessionStore",
-                "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto", "UnstickProxy", "UnstickSoak",
+                "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
+                "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto", "UnstickProxy", "UnstickSoak",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -117,8 +119,8 @@ let package = Package(
         .testTarget(
             name: "UnstickCoordinatorTests",
             dependencies: [
-                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator", "UnstickCore",
-                nio, nioPosix, httpClient,
+                "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
+                "UnstickCoordinator", "UnstickCore", nio, nioPosix, httpClient,
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),
