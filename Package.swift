@@ -57,7 +57,9 @@ let package = Package(
         ),
         .target(
             name: "SQLiteSessionStore",
-            dependencies: ["SessionStore", "UnstickCore", nio, grdb, logging],
+            dependencies: [
+                "SessionStore", "UnstickCore", nio, grdb, .product(name: "GRDBSQLite", package: "GRDB.swift"), logging,
+            ],
             path: "Sources/SessionStore/SQLite"
         ),
 
@@ -95,7 +97,10 @@ let package = Package(
 
         // Tests: one folder a target.
         .testTarget(name: "UnstickCoreTests", dependencies: ["UnstickCore"]),
-        .testTarget(name: "HTTPWireTests", dependencies: ["HTTPWire", nio, nioHTTP1]),
+        .testTarget(
+            name: "HTTPWireTests",
+            dependencies: ["HTTPWire", nio, nioHTTP1, .product(name: "NIOEmbedded", package: "swift-nio")]
+        ),
         .testTarget(name: "BridgeContractTests", dependencies: ["BridgeContract", "UnstickCore", "UnstickCrypto"]),
         .testTarget(name: "UnstickConfigurationTests", dependencies: ["UnstickConfiguration", "UnstickCore"]),
         // The contract every store driver must pass; public for drivers written elsewhere.
@@ -107,7 +112,7 @@ let package = Package(
         .testTarget(
             name: "SessionStoreTests",
             dependencies: [
-                "MemorySessionStore", "SessionStore", "SessionStoreContract", "SQLiteSessionStore", "UnstickCore", nio,
+                "MemorySessionStore", "SessionStore", "SessionStoreContract", "SQLiteSessionStore", "UnstickCore", grdb, nio,
                 nioPosix,
             ]
         ),

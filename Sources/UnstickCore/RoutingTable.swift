@@ -160,7 +160,9 @@ extension RoutingTable {
         if phase <= .externalized, let affinity, instances[affinity].state == .active {
             return RouteDecision(target: .home(affinity), phase: phase, mayFailOver: true, home: affinity)
         }
-        return RouteDecision(target: .any, phase: phase, mayFailOver: true, home: nil)
+        // A client that has an affinity keeps it while it may come to matter again: only a rollback uses it.
+        let home = phase == .stateless ? affinity.flatMap { instances[$0].state == .active ? $0 : nil } : nil
+        return RouteDecision(target: .any, phase: phase, mayFailOver: true, home: home)
     }
 
     private func routeByAffinity(sessionHash: UInt64, affinity: Int?, homeLookedUp: Bool) -> RouteDecision {

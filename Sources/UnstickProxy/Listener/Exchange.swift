@@ -1,0 +1,299 @@
+import BridgeContract
+import ControlAPI
+import HTTPWire
+import NIOCore
+import SessionStore
+import UnstickCore
+
+/// One client connection and the request that it carries: the request path of DESIGN section 4, whose steps are this
+/// class's extensions in the order in which a request meets them:
+///
+/// 1. `readHead`, `beginRequest` (Exchange+Request)
+/// 2. `route`, `readVersion`, `chooseInstance`, `hydrate` (Exchange+Routing)
+/// 3. `connect`, `forward`, `pumpRequestBody` (Exchange+Forwarding)
+/// 4. `takeResponseHead`, `mirror`, `releaseHead`, `streamResponse` (Exchange+Response)
+///
+/// Bound to one event loop. One object serves all requests of a connection in turn, so that the steady state allocates
+/// nothing per request in `sticky` beyond the two heads. A client that goes away does not end the exchange before the
+/// mirror step is done; the upstream connection keeps it alive.
+final class Exchange: UpstreamDelegate {
+    /// What the exchange waits for.
+    enum Stage {
+        /// A request head, or the next request.
+        case readingHead
+        /// The store, a hydration, or a connection.
+        case deciding
+        /// The response head; the request body may still be on its way.
+        case forwarding
+        /// The store, while the response head is held.
+        case mirroring
+        /// The rest of the response body.
+        case streaming
+        /// The store, while the end of the body is held (`op=late`).
+        case mirroringLate
+        /// Bytes in both directions without meaning for us (RFC 9110 section 7.8).
+        case tunneling
+        /// Nothing; the connection is closed or closing.
+        case closed
+    }
+
+    let loop: ProxyLoop
+    /// Nil once the client has gone.
+    var client: ChannelHandlerContext?
+    let clientAddress: [UInt8]
+    var stage = Stage.readingHead
+    /// When the stage must have ended.
+    var deadline: NIODeadline
+    /// Increases with each request and with an abort: completions of an older one are ignored.
+    var serial = 0
+
+    // MARK: Client side
+
+    var input = ByteBuffer()
+    var clientReadsPaused = false
+    /// The first bytes of a head have arrived and the deadline for the rest is set.
+    var headBegun = false
+    var request: RequestHead
+    /// The request's head as received; offsets of `request` count from its first byte.
+    var head = ByteBuffer()
+    var bodyLeft: UInt64 = 0
+    var bodyChunks: ChunkedDecoder?
+    var bodyReceived: UInt64 = 0
+    var requestBodyDone = true
+    var keepAlive = true
+
+    // MARK: Routing
+
+    var table: LoopTable
+    var ledgerOpen = false
+    var started = NIODeadline.uptimeNanoseconds(0)
+    var sessionID: String?
+    var sessionHash: UInt64?
+    /// Index of the instance that the affinity names; nil: none or not one of ours.
+    var affinity: Int?
+    var affinityCookiePresent = false
+    var decision = RouteDecision(target: .any, phase: .sticky, mayFailOver: false, home: nil)
+    var stored: StoredVersion?
+    var expectation = BridgeExpectation.none
+    var inlineState: ByteBuffer?
+    /// Instances that could not be reached for this request, a bit each.
+    var tried: UInt64 = 0
+    /// Hydrations and repeated connects for this request.
+    var attempts = 0
+    /// Index of the instance that serves the request.
+    var served = 0
+
+    // MARK: Upstream side
+
+    var upstream: UpstreamConnection?
+    var upstreamReadsPaused = false
+    /// The head as written to the instance.
+    var outgoing = ByteBuffer()
+    /// Body bytes forwarded so far; nil when they cannot be replayed.
+    var replay: ByteBuffer?
+    var response: ResponseHead
+    var responseInput = ByteBuffer()
+    var responseLeft: UInt64 = 0
+    var responseChunks: ChunkedDecoder?
+    /// The head for the client, held until the mirror step is done.
+    var heldHead = ByteBuffer()
+    /// The bridge's word that the session is committed behind the head.
+    var late: BridgeResponse?
+    /// The end of the body, held until what `late` announced is mirrored.
+    var heldEnd: ByteBuffer?
+
+    init(loop: ProxyLoop, clientAddress: [UInt8]) {
+        self.loop = loop
+        self.clientAddress = clientAddress
+        let limits = HeadLimits(
+            maxHeadBytes: loop.options.limits.headBytes, maxTargetBytes: loop.options.limits.targetBytes,
+            maxFields: loop.options.limits.headFields)
+        request = RequestHead(limits: limits)
+        response = ResponseHead(limits: HeadLimits(maxHeadBytes: 256 * 1024, maxFields: 256))
+        table = loop.table
+        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+    }
+
+    var pool: UpstreamPool { table.pools[served] }
+
+    /// Beyond this much unread input the client is not read until the instance takes more, and likewise in the other
+    /// direction while a head is held.
+    static let inputBytesMax = 256 * 1024
+
+    // MARK: Client events
+
+    func clientRead(_ bytes: ByteBuffer) {
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            var bytes = bytes
+            input.writeBuffer(&bytes)
+        }
+        processInput()
+    }
+
+    func processInput() {
+        switch stage {
+        case .readingHead: readHead()
+        case .forwarding, .streaming, .mirroring, .mirroringLate: pumpRequestBody()
+        case .tunneling: pumpTunnel()
+        case .deciding: break
+        case .closed: input.clear()
+        }
+        pauseClientIfNeeded()
+    }
+
+    func pauseClientIfNeeded() {
+        let full = input.readableBytes > Self.inputBytesMax
+        guard full != clientReadsPaused, let client else { return }
+        clientReadsPaused = full
+        _ = client.channel.setOption(.autoRead, value: !full)
+    }
+
+    /// The client has closed its connection, or it broke.
+    func clientClosed() {
+        client = nil
+        loop.unregister(self)
+        switch stage {
+        case .forwarding where decision.phase.mirrors && requestBodyDone:
+            // The application may be changing the session now: see the mirror step through.
+            loop.registerOrphan(self)
+        case .mirroring, .mirroringLate:
+            loop.registerOrphan(self)
+        case .streaming where late != nil:
+            loop.registerOrphan(self)
+        default:
+            end()
+        }
+    }
+
+    func clientWritabilityChanged(isWritable: Bool) {
+        guard let upstream, stage == .streaming || stage == .tunneling, upstreamReadsPaused == isWritable else { return }
+        upstreamReadsPaused = !isWritable
+        upstream.setReading(isWritable)
+    }
+
+    // MARK: Ends
+
+    /// This request no longer delays its epoch's acknowledgement.
+    func endGrace() {
+        guard ledgerOpen else { return }
+        ledgerOpen = false
+        loop.requestMirrored(under: table)
+    }
+
+    func endRequest() {
+        endGrace()
+        dropUpstream()
+    }
+
+    /// Nothing more will happen here.
+    func end() {
+        stage = .closed
+        serial += 1
+        endRequest()
+        loop.unregister(self)
+    }
+
+    /// Closes the upstream connection: what it would still say is not wanted, or not understood.
+    func dropUpstream() {
+        guard let upstream else { return }
+        self.upstream = nil
+        pool.requestEnded()
+        upstream.delegate = nil
+        upstream.close()
+    }
+
+    /// Gives the upstream connection back for the next request.
+    func releaseUpstream(reusable: Bool) {
+        guard let upstream else { return }
+        guard reusable, responseInput.readableBytes == 0 else { return dropUpstream() }
+        self.upstream = nil
+        pool.requestEnded()
+        pool.release(upstream, now: loop.now)
+    }
+
+    /// Ends the exchange at once, whatever it waits for.
+    func abort() {
+        guard stage != .closed else { return }
+        let client = client
+        end()
+        client?.close(promise: nil)
+    }
+
+    func closeIfIdle() {
+        if stage == .readingHead, input.readableBytes == 0 { abort() }
+    }
+
+    /// Answers for the proxy itself. The connection persists only when the request was read to its end.
+    func answer(_ status: Int, _ message: String, retryAfter: Int? = nil, closes: Bool = false) {
+        if status >= 500 { loop.counters.proxyErrors &+= 1 }
+        serial += 1
+        endRequest()
+        guard let client else { return end() }
+        let persists = !closes && keepAlive && requestBodyDone && !loop.isStopping
+        var out = client.channel.allocator.buffer(capacity: 256 + message.utf8.count)
+        ProxyAnswer.write(
+            status: status, message: message, retryAfterSeconds: retryAfter, keepAlive: persists,
+            omitsBody: request.method == .head, to: &out)
+        client.writeAndFlush(NIOAny(out), promise: nil)
+        if persists { nextRequest() } else { finishAndClose() }
+    }
+
+    /// Lets the client read what was written, then closes.
+    func finishAndClose() {
+        let client = client
+        end()
+        guard let client else { return }
+        // With unread input in the socket a plain close would send a reset, which may overtake the answer: stop sending
+        // first, and leave the rest to the client or to the deadline.
+        loop.lingerAndClose(client)
+    }
+
+    func nextRequest() {
+        request.reset()
+        response.reset()
+        responseInput.clear()
+        head = ByteBuffer()
+        replay = nil
+        inlineState = nil
+        late = nil
+        heldEnd = nil
+        sessionID = nil
+        sessionHash = nil
+        stored = nil
+        bodyChunks = nil
+        headBegun = false
+        stage = .readingHead
+        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+        guard client != nil else { return end() }
+        if loop.isStopping { return abort() }
+        if input.readableBytes > 0 { readHead() }
+        pauseClientIfNeeded()
+    }
+
+    func checkDeadline(now: NIODeadline) {
+        guard now >= deadline else { return }
+        switch stage {
+        case .readingHead:
+            if input.readableBytes > 0 {
+                answer(408, "The request head did not arrive in time.", closes: true)
+            } else {
+                abort()
+            }
+        case .deciding:
+            answer(503, "No instance could be asked in time.", retryAfter: 1, closes: true)
+        case .forwarding where requestBodyDone:
+            suspectSession()
+            answer(504, "The instance did not answer in time.", closes: true)
+        case .forwarding:
+            answer(408, "The request body did not arrive in time.", closes: true)
+        case .mirroring:
+            answer(503, "The session store did not answer in time.", retryAfter: 1, closes: true)
+        case .streaming, .tunneling, .mirroringLate:
+            abort()
+        case .closed:
+            break
+        }
+    }
+}

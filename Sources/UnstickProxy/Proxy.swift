@@ -1,0 +1,286 @@
+public import ControlAPI
+public import Logging
+public import SessionStore
+public import UnstickCore
+import NIOCore
+import NIOPosix
+import Synchronization
+import UnstickCrypto
+
+/// The data plane: listens, routes, mirrors, and follows the coordinator's tables.
+public final class Proxy: Sendable {
+    private let options: ProxyOptions
+    private let store: any SessionStore
+    private let link: any CoordinatorLink
+    private let clock: WallClock
+    private let logger: Logger
+    private let incarnation = SecureRandom.hex(byteCount: 8)
+
+    private let group: MultiThreadedEventLoopGroup
+    private let loops: [NIOLoopBound<ProxyLoop>]
+    private let board: AcknowledgementBoard
+    private let state = Mutex(State())
+    private let acknowledgements: AsyncStream<Void>
+    private let acknowledgementSignal: AsyncStream<Void>.Continuation
+    private let stopRequests: AsyncStream<Void>
+    private let stopSignal: AsyncStream<Void>.Continuation
+
+    private struct State {
+        var port: Int?
+        var connections = 0
+        var table: RoutingTable?
+    }
+
+    /// Prepares the event loops; ``run(onReady:)`` serves.
+    public init(
+        options: ProxyOptions, store: any SessionStore, link: any CoordinatorLink, logger: Logger,
+        clock: @escaping WallClock
+    ) async {
+        self.options = options
+        self.store = store
+        self.link = link
+        self.logger = logger
+        self.clock = clock
+        (acknowledgements, acknowledgementSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        (stopRequests, stopSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let threads = max(1, options.threads)
+        group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        let board = AcknowledgementBoard(loops: threads)
+        self.board = board
+        let signal = acknowledgementSignal
+        let provisional = RoutingTable(
+            epoch: Epoch(0), phase: .externalized, generation: .none, instances: options.instances)
+        var loops: [NIOLoopBound<ProxyLoop>] = []
+        for index in 0..<threads {
+            let eventLoop = group.next()
+            let seed = SecureRandom.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+            let bound = try? await eventLoop.submit {
+                NIOLoopBound(
+                    ProxyLoop(
+                        eventLoop: eventLoop, options: options, store: store, clock: clock, logger: logger,
+                        provisional: provisional, seed: seed
+                    ) { acknowledged in
+                        if board.update(loop: index, acknowledged: acknowledged) { signal.yield() }
+                    }, eventLoop: eventLoop)
+            }.get()
+            if let bound { loops.append(bound) }
+        }
+        self.loops = loops
+    }
+
+    /// The port it listens on, once it does.
+    public var port: Int? { state.withLock { $0.port } }
+
+    /// Asks ``run(onReady:)`` to stop gracefully: no new connections, requests in flight end within the shutdown limit.
+    public func stop() { stopSignal.yield() }
+
+    /// Serves until ``stop()`` or cancellation. Throws when the address cannot be listened on.
+    public func run(onReady: @escaping @Sendable (_ port: Int) -> Void = { _ in }) async throws {
+        do {
+            try await serve(onReady: onReady)
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+        try? await group.shutdownGracefully()
+    }
+
+    private func serve(onReady: @escaping @Sendable (_ port: Int) -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            let repeating = startRepeatingTasks()
+            await waitForFirstTable()
+            let server = try await listen()
+            let port = server.localAddress?.port ?? options.listenPort
+            state.withLock { $0.port = port }
+            logger.info("listening", metadata: ["address": "\(options.listenHost):\(port)"])
+            tasks.addTask { await self.follow() }
+            tasks.addTask { await self.reportForEver() }
+            onReady(port)
+            await withTaskCancellationHandler {
+                for await _ in stopRequests { break }
+            } onCancel: {
+                stopSignal.yield()
+            }
+            try? await server.close()
+            await drain()
+            for task in repeating { task.cancel() }
+            tasks.cancelAll()
+        }
+    }
+
+    // MARK: Listening
+
+    private func listen() async throws -> any Channel {
+        let loops = loops
+        let limit = options.limits.connections
+        return try await ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 4096)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: false)
+            .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 256 * 1024))
+            .childChannelInitializer { channel in
+                guard self.admitConnection(limit: limit) else {
+                    return channel.close()
+                }
+                channel.closeFuture.whenComplete { _ in self.state.withLock { $0.connections -= 1 } }
+                return channel.eventLoop.makeCompletedFuture {
+                    guard let bound = loops.first(where: { $0.isOn(channel.eventLoop) }) else { return }
+                    try channel.pipeline.syncOperations.addHandler(DownstreamHandler(loop: bound.value))
+                }
+            }
+            .bind(host: options.listenHost, port: options.listenPort)
+            .get()
+    }
+
+    private func admitConnection(limit: Int) -> Bool {
+        state.withLock { state in
+            guard state.connections < limit else { return false }
+            state.connections += 1
+            return true
+        }
+    }
+
+    /// Waits for requests in flight, up to the shutdown limit.
+    private func drain() async {
+        for bound in loops { bound.eventLoop.execute { bound.value.stop() } }
+        let deadline = ContinuousClock.now + options.timeouts.shutdown
+        while ContinuousClock.now < deadline {
+            var open = 0
+            for bound in loops {
+                open += (try? await bound.eventLoop.submit { bound.value.connectionCount }.get()) ?? 0
+            }
+            if open == 0 { return }
+            try? await Task.sleep(for: .milliseconds(20))
+        }
+        logger.warning("requests still in flight are cut off", metadata: ["limit": "\(options.timeouts.shutdown)"])
+        for bound in loops {
+            try? await bound.eventLoop.submit { bound.value.closeEverything() }.get()
+        }
+    }
+
+    // MARK: Periodic work
+
+    private func startRepeatingTasks() -> [RepeatedTask] {
+        var tasks: [RepeatedTask] = []
+        for bound in loops {
+            tasks.append(
+                bound.eventLoop.scheduleRepeatedTask(
+                    initialDelay: .milliseconds(500), delay: .milliseconds(500)
+                ) { _ in
+                    bound.value.tick()
+                })
+        }
+        guard let first = loops.first else { return tasks }
+        let all = loops
+        // Made and used on the first loop only.
+        let monitor = first.eventLoop.submit {
+            NIOLoopBound(
+                HealthMonitor(options: self.options.health, eventLoop: first.eventLoop) { name, healthy, reason in
+                    for bound in all {
+                        bound.eventLoop.execute {
+                            bound.value.pool(named: name)?.healthChecked(healthy: healthy, reason: reason)
+                        }
+                    }
+                }, eventLoop: first.eventLoop)
+        }
+        monitor.whenSuccess { monitor in
+            monitor.value.checkAll(first.value.table.table.instances)
+        }
+        tasks.append(
+            first.eventLoop.scheduleRepeatedTask(
+                initialDelay: TimeAmount(options.health.interval), delay: TimeAmount(options.health.interval)
+            ) { _ in
+                monitor.whenSuccess { $0.value.checkAll(first.value.table.table.instances) }
+            })
+        return tasks
+    }
+
+    // MARK: Control
+
+    /// Gives the coordinator a moment at the start; without it the proxy serves as phase 2, with the store's own word
+    /// on the generation.
+    private func waitForFirstTable() async {
+        let deadline = ContinuousClock.now + options.timeouts.firstTable
+        repeat {
+            if let reply = try? await link.report(await report()) {
+                await apply(reply.table)
+                return
+            }
+            try? await Task.sleep(for: .milliseconds(100))
+        } while ContinuousClock.now < deadline && !Task.isCancelled
+        logger.warning("the coordinator does not answer: serving as phase externalized until it does")
+        await applyStoreGeneration()
+    }
+
+    private func applyStoreGeneration() async {
+        guard let first = loops.first,
+            let generation = try? await store.generation(on: first.eventLoop).get()
+        else { return }
+        for bound in loops { bound.eventLoop.execute { bound.value.applyProvisional(generation: generation) } }
+    }
+
+    private func apply(_ table: RoutingTable) async {
+        let isNews = state.withLock { state in
+            guard state.table.map({ $0.epoch < table.epoch }) ?? true else { return false }
+            state.table = table
+            return true
+        }
+        guard isNews else { return }
+        logger.info(
+            "routing table", metadata: ["epoch": "\(table.epoch)", "phase": "\(table.phase)", "ramp": "\(table.rampPercent)"])
+        for bound in loops { bound.eventLoop.execute { bound.value.apply(table) } }
+    }
+
+    /// Follows the coordinator's tables by long polls.
+    private func follow() async {
+        while !Task.isCancelled {
+            let known = state.withLock { $0.table?.epoch }
+            do {
+                if let table = try await link.table(newerThan: known, patience: .seconds(10)) { await apply(table) }
+            } catch {
+                if known == nil { await applyStoreGeneration() }
+                try? await Task.sleep(for: .milliseconds(500))
+            }
+        }
+    }
+
+    /// Reports once a second, and at once when an epoch's grace period has ended.
+    private func reportForEver() async {
+        let signal = acknowledgementSignal
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: .seconds(1))
+                    signal.yield()
+                }
+            }
+            for await _ in acknowledgements {
+                if Task.isCancelled { break }
+                guard let reply = try? await link.report(await report()) else { continue }
+                await apply(reply.table)
+                if reply.clearDirtyOverflow {
+                    for bound in loops { bound.eventLoop.execute { bound.value.dirty.clearOverflow() } }
+                }
+            }
+            group.cancelAll()
+        }
+    }
+
+    /// What the coordinator is told.
+    private func report() async -> ProxyReport {
+        var parts: [ProxyLoop.Part] = []
+        for bound in loops {
+            if let part = try? await bound.eventLoop.submit({ bound.value.takePart() }).get() { parts.append(part) }
+        }
+        return ProxyLoop.Part.merge(
+            parts, name: options.name, incarnation: incarnation,
+            listen: "\(options.listenHost):\(port ?? options.listenPort)", acknowledged: board.acknowledged,
+            applied: state.withLock { $0.table?.epoch })
+    }
+}
+
+extension NIOLoopBound {
+    fileprivate func isOn(_ eventLoop: any EventLoop) -> Bool { self.eventLoop === eventLoop }
+}

@@ -1,0 +1,238 @@
+import BridgeContract
+import ControlAPI
+import HTTPWire
+import Logging
+import NIOCore
+import SessionStore
+import UnstickCore
+import UnstickCrypto
+
+/// Everything that the requests of one event loop share. Bound to its loop: no locks, nothing shared with other loops
+/// but the store.
+final class ProxyLoop {
+    let eventLoop: any EventLoop
+    let options: ProxyOptions
+    let store: any SessionStore
+    let clock: WallClock
+    let logger: Logger
+
+    private(set) var table: LoopTable
+    private var pools: [String: UpstreamPool] = [:]
+    private(set) var ledger = EpochLedger()
+    var balancer: Balancer
+    var counters = ProxyReport.Counters()
+    var responseLatency = LatencyHistogram()
+    var mirrorLatency = LatencyHistogram()
+    var copies = CopyMap()
+    var recentTouches = TouchMap()
+    let dirty: DirtySet
+    var storeHealth = ProxyReport.StoreHealth.unknown
+    /// Mirror writes begun and not durable yet.
+    var mirrorsInFlight = 0
+    private(set) var isStopping = false
+    private var exchanges: [ObjectIdentifier: Exchange] = [:]
+
+    let cookieNames: CookieNames
+    let affinityLinePrefix: [UInt8]
+    let affinityLineSuffix: [UInt8]
+    let expiringAffinityLine: [UInt8]
+
+    /// The configured names, in the form that scanning wants.
+    struct CookieNames {
+        var session: CookieName?
+        var affinity: CookieName?
+        var urlParameter: CookieName?
+    }
+
+    private var authenticationSecond: Int64 = 0
+    private var authentication = ""
+    /// Told when a grace period may have ended or a table was applied.
+    private let acknowledgementMayHaveMoved: @Sendable (Epoch?) -> Void
+
+    init(
+        eventLoop: any EventLoop, options: ProxyOptions, store: any SessionStore, clock: @escaping WallClock,
+        logger: Logger, provisional: RoutingTable, seed: UInt64,
+        acknowledgementMayHaveMoved: @escaping @Sendable (Epoch?) -> Void
+    ) {
+        self.eventLoop = eventLoop
+        self.options = options
+        self.store = store
+        self.clock = clock
+        self.logger = logger
+        self.acknowledgementMayHaveMoved = acknowledgementMayHaveMoved
+        cookieNames = CookieNames(
+            session: options.session.cookie.flatMap { CookieName($0) },
+            affinity: options.affinity.method == .cookie ? CookieName(options.affinity.cookie) : nil,
+            urlParameter: options.session.urlParameter.flatMap { CookieName($0) })
+        affinityLinePrefix = Array("Set-Cookie: \(options.affinity.cookie)=".utf8)
+        affinityLineSuffix = Array("\(options.affinity.attributes)\r\n".utf8)
+        expiringAffinityLine = Array(
+            "Set-Cookie: \(options.affinity.cookie)=\(options.affinity.attributes); Max-Age=0\r\n".utf8)
+        balancer = Balancer(method: options.balance, seed: seed)
+        dirty = DirtySet(limit: options.limits.dirtySessions)
+        table = LoopTable(table: provisional, isProvisional: true, pools: [], affinityValues: [])
+        table = makeTable(provisional, isProvisional: true)
+    }
+
+    var now: NIODeadline { .now() }
+
+    var connectionCount: Int { exchanges.count }
+
+    // MARK: Tables and epochs
+
+    /// Uses a newer table for every request that begins from now on. Older ones are ignored.
+    func apply(_ newer: RoutingTable) {
+        guard table.isProvisional || newer.epoch > table.table.epoch else { return }
+        // Indices may mean other instances from now on.
+        if newer.instances.map(\.name) != table.table.instances.map(\.name) { copies.clear() }
+        table = makeTable(newer, isProvisional: false)
+        ledger.apply(newer.epoch)
+        let live = Set(newer.instances.map(\.name))
+        for (name, pool) in pools where !live.contains(name) {
+            pool.closeIdle()
+            pools[name] = nil
+        }
+        acknowledgementMayHaveMoved(ledger.acknowledged)
+    }
+
+    /// The store's generation, for a proxy that does not know the coordinator's table.
+    func applyProvisional(generation: Generation) {
+        guard table.isProvisional, table.table.generation != generation else { return }
+        var provisional = table.table
+        provisional.generation = generation
+        table = makeTable(provisional, isProvisional: true)
+    }
+
+    private func makeTable(_ table: RoutingTable, isProvisional: Bool) -> LoopTable {
+        let pools = table.instances.map { instance in
+            let endpoint = InstanceAddress(url: instance.url)
+            if let pool = self.pools[instance.name], pool.host == endpoint.host, pool.port == endpoint.port {
+                pool.update(weight: instance.weight)
+                return pool
+            }
+            let pool = UpstreamPool(
+                name: instance.name, host: endpoint.host, port: endpoint.port, weight: instance.weight,
+                eventLoop: eventLoop, limits: options.limits, timeouts: options.timeouts)
+            self.pools[instance.name] = pool
+            return pool
+        }
+        let affinity = table.instances.map {
+            Array("\($0.name)~\(options.secret.affinitySignature(instance: $0.name))".utf8)
+        }
+        return LoopTable(table: table, isProvisional: isProvisional, pools: pools, affinityValues: affinity)
+    }
+
+    func requestBegan(under table: LoopTable) {
+        ledger.begin(table.isProvisional ? nil : table.table.epoch)
+    }
+
+    func requestMirrored(under table: LoopTable) {
+        if ledger.end(table.isProvisional ? nil : table.table.epoch) {
+            acknowledgementMayHaveMoved(ledger.acknowledged)
+        }
+    }
+
+    func pool(named name: String) -> UpstreamPool? { pools[name] }
+
+    // MARK: Bridge headers
+
+    /// `auth=` changes once a second; the contract lets it live for 60.
+    private func currentAuthentication() -> String {
+        let second = clock().seconds
+        if second != authenticationSecond {
+            authenticationSecond = second
+            authentication = options.secret.proxyAuthentication(at: second)
+        }
+        return authentication
+    }
+
+    func bridgeLines(phase: Phase, generation: Generation, expectation: BridgeExpectation, inlineState: ByteBuffer?)
+        -> [UInt8]
+    {
+        let value = BridgeRequest.value(
+            authentication: currentAuthentication(), phase: phase, generation: generation, expectation: expectation)
+        var lines = Array("\(BridgeHeader.session): \(value)\r\n".utf8)
+        if let inlineState {
+            lines += Array("\(BridgeHeader.state): ".utf8)
+            lines += inlineState.withUnsafeReadableBytes { Base64URL.encode($0) }
+            lines += [0x0d, 0x0a]
+        }
+        return lines
+    }
+
+    // MARK: Connections
+
+    func register(_ exchange: Exchange) {
+        exchanges[ObjectIdentifier(exchange)] = exchange
+    }
+
+    func unregister(_ exchange: Exchange) {
+        exchanges[ObjectIdentifier(exchange)] = nil
+    }
+
+    /// Keeps the exchange of a client that has gone until its mirror step is done.
+    func registerOrphan(_ exchange: Exchange) {
+        exchanges[ObjectIdentifier(exchange)] = exchange
+    }
+
+    /// Stops sending, and closes when the client has closed too or after two seconds.
+    func lingerAndClose(_ client: ChannelHandlerContext) {
+        let channel = client.channel
+        channel.close(mode: .output, promise: nil)
+        eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+    }
+
+    /// Checks deadlines, repairs dirty sessions. Called twice a second.
+    func tick() {
+        let now = now
+        for exchange in exchanges.values { exchange.checkDeadline(now: now) }
+        for pool in pools.values { pool.expire(now: now) }
+        repairDirtySessions()
+    }
+
+    /// Lets what is in flight end and closes the rest.
+    func stop() {
+        isStopping = true
+        for exchange in exchanges.values { exchange.closeIfIdle() }
+    }
+
+    func closeEverything() {
+        for exchange in exchanges.values { exchange.abort() }
+        for pool in pools.values { pool.closeIdle() }
+    }
+
+    /// What the report says of the instances.
+    func instanceReports() -> [InstanceReport] {
+        table.pools.map { pool in
+            InstanceReport(
+                name: pool.name,
+                health: pool.activeHealth == nil && pool.isHealthy ? .unknown : (pool.isHealthy ? .healthy : .unhealthy),
+                reason: pool.isHealthy ? nil : (pool.unhealthyReason ?? "connections are refused"),
+                inFlight: pool.inFlight,
+                requests: pool.requests)
+        }
+    }
+}
+
+/// Host and port of an instance's `http://HOST:PORT` address. The configuration has checked the form; what still
+/// cannot be read becomes an address that refuses connections, and health checks say so.
+struct InstanceAddress {
+    var host: String
+    var port: Int
+
+    init(url: String) {
+        var rest = Substring(url)
+        if rest.hasPrefix("http://") { rest = rest.dropFirst(7) }
+        rest = rest.prefix { $0 != "/" }
+        if rest.first == "[", let bracket = rest.firstIndex(of: "]") {
+            host = String(rest[rest.index(after: rest.startIndex)..<bracket])
+            port = Int(rest[rest.index(after: bracket)...].dropFirst()) ?? 80
+        } else if let colon = rest.lastIndex(of: ":") {
+            host = String(rest[..<colon])
+            port = Int(rest[rest.index(after: colon)...]) ?? 0
+        } else {
+            host = String(rest)
+            port = 80
+        }
+    }
+}
