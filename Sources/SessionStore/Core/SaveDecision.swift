@@ -37,4 +37,13 @@ public enum SaveDecision: Sendable, Equatable {
             return .store(VersionTag(version: version, tag: record.version.tag))
         }
     }
+
+    /// Whether a tombstone replaces what is there. One that would end before the tombstone already there is dropped:
+    /// destroying twice never lets a late save in earlier.
+    public static func decide(destroying tombstone: SessionRecord, current: StoredVersion?) -> SaveDecision {
+        guard let current, current.generation >= tombstone.generation else { return .store(tombstone.version) }
+        if current.generation > tombstone.generation { return .keep(.superseded(current)) }
+        if current.isTombstone, current.expiresAt >= tombstone.expiresAt { return .keep(.tombstoned(current)) }
+        return .store(tombstone.version)
+    }
 }

@@ -158,8 +158,10 @@ public struct StoreError: Error, Sendable, Equatable, CustomStringConvertible {
         case timedOut
         /// The queue of waiting operations is at its limit; nothing was written.
         case overloaded
-        /// The store answered with something that is not a record.
+        /// The store answered with something that is not a record, or is not a store at all.
         case corrupt
+        /// The request breaks a limit of ``SessionRecord`` and will never succeed; nothing was written.
+        case invalid
     }
 
     public var code: Code
