@@ -23,8 +23,8 @@ public protocol VerificationService: Sendable {
     ) async -> RepatriationReport
 
     /// Removes sessions from an instance's memory; never one that the store lacks.
-    /// Copies in the store count only when they are of the store's current generation.
-    func evict(instance: RoutingTable.Instance, scope: EvictionScope) async -> EvictionReport
+    /// - Parameter table: for the generation that store copies must have, and for who a session's home is.
+    func evict(instance: RoutingTable.Instance, scope: EvictionScope, table: RoutingTable) async -> EvictionReport
 
     /// Asks one instance's bridge who it is.
     func describe(instance: RoutingTable.Instance) async -> InstanceDescription
@@ -33,7 +33,7 @@ public protocol VerificationService: Sendable {
     func explain(id: String, table: RoutingTable) async -> SessionExplanation
 }
 
-/// Which of an instance's sessions ``VerificationService/evict(instance:scope:)`` removes.
+/// Which of an instance's sessions ``VerificationService/evict(instance:scope:table:)`` removes.
 public enum EvictionScope: String, Sendable, Codable, CaseIterable {
     /// All that the store holds at the memory's version or a newer one.
     case everything
