@@ -71,7 +71,7 @@ let package = Package(
             name: "UnstickCoordinator",
             dependencies: [
                 "BridgeContract", "ControlAPI", "SessionStore", "UnstickCore", "UnstickCrypto", nio, grdb, logging,
-                httpClient, .product(name: "Hummingbird", package: "hummingbird"),
+                httpClient, nioHTTP1, .product(name: "Hummingbird", package: "hummingbird"),
             ]
         ),
         // Load generator and history checker.
@@ -118,7 +118,7 @@ let package = Package(
             name: "UnstickCoordinatorTests",
             dependencies: [
                 "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator", "UnstickCore",
-                nio, nioPosix, httpClient,
+                "UnstickCrypto", nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),
