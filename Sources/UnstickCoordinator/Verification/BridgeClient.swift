@@ -99,6 +99,7 @@ struct BridgeClient: Sendable {
     func export(_ id: String, from instance: RoutingTable.Instance) async throws(BridgeClientError) -> Exported {
         let answer = try await request(
             "GET", "sessions/\(percentEncoded(id))", of: instance, bytesMax: limits.stateBytes)
+        if answer.isRefusedID { return .missing }
         let said = try said(answer, "GET sessions/ID", of: instance)
         switch (answer.status, said.answer) {
         case (404, .missing): return .missing
@@ -133,6 +134,7 @@ struct BridgeClient: Sendable {
         let answer = try await request(
             "PUT", "sessions/\(percentEncoded(record.id))", of: instance, bytesMax: limits.identityBytes,
             headers: [(BridgeHeader.session, header)], body: record.state)
+        if answer.isRefusedID { return nil }
         let said = try said(answer, "PUT sessions/ID", of: instance)
         switch (answer.status, said.answer) {
         case (200...299, .put(let change)) where change.id == record.id: return change.version
@@ -147,6 +149,7 @@ struct BridgeClient: Sendable {
     func evict(_ id: String, from instance: RoutingTable.Instance) async throws(BridgeClientError) {
         let answer = try await request(
             "DELETE", "sessions/\(percentEncoded(id))", of: instance, bytesMax: limits.identityBytes)
+        if answer.isRefusedID { return }
         if answer.status == 404, case .missing = try said(answer, "DELETE sessions/ID", of: instance).answer { return }
         guard (200...299).contains(answer.status) else { throw unexpected(answer, "sessions/ID", of: instance) }
     }
@@ -156,6 +159,8 @@ struct BridgeClient: Sendable {
     private struct Answer: Sendable {
         var status: Int
         var session: String?
+        /// Whether a bridge refused this id: it knows that no session can have it.
+        var isRefusedID: Bool
         var body: ByteBuffer
     }
 
@@ -230,6 +235,7 @@ struct BridgeClient: Sendable {
                 let body = try await response.body.collect(upTo: bytesMax)
                 return Answer(
                     status: Int(response.status.code), session: response.headers.first(name: BridgeHeader.session),
+                    isRefusedID: response.status == .notFound && response.headers.contains(name: "Unstick-Error"),
                     body: body)
             }
             group.addTask {

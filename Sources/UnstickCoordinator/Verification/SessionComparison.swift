@@ -80,7 +80,7 @@ enum SessionComparison {
     }
 
     /// Whether an instance serves the session only from the store's very version and tag, so that no other copy matters.
-    private static func demandsExactCopy(_ sessionHash: UInt64, table: RoutingTable) -> Bool {
+    static func demandsExactCopy(_ sessionHash: UInt64, table: RoutingTable) -> Bool {
         table.phase == .completed || (table.phase == .stateless && table.rampIncludes(sessionHash))
     }
 }

@@ -73,11 +73,11 @@ extension VerificationRun {
             case .missing:
                 tally.count(\.ended, of: index)
             case .unserializable(let count, let incarnation):
-                try tally.seen(incarnation: incarnation, of: index)
+                try incarnations.check(incarnation, of: instances[index].name)
                 tally.countUnserializable(attributes: [], of: index)
                 problem(id, index, "\(count) attributes cannot be serialized")
             case .session(let change, let state, let incarnation):
-                try tally.seen(incarnation: incarnation, of: index)
+                try incarnations.check(incarnation, of: instances[index].name)
                 return (change, state, incarnation)
             }
         } catch let error as BridgeClientError where error.concernsOneSession {

@@ -17,7 +17,6 @@ final class VerificationTally: Sendable {
 
     private struct State {
         var counts: [Counts]
-        var incarnations: [String?]
         var recheck: [Recheck] = []
         var inconclusive: [String] = []
         var problemCount = 0
@@ -37,7 +36,7 @@ final class VerificationTally: Sendable {
         startedAt = clock()
         self.clock = clock
         self.progress = progress
-        state = Mutex(State(counts: names.map(Counts.init(name:)), incarnations: names.map { _ in nil }))
+        state = Mutex(State(counts: names.map(Counts.init(name:))))
     }
 
     func count(_ path: any WritableKeyPath<Counts, Int> & Sendable, of instance: Int, by amount: Int = 1) {
@@ -65,22 +64,6 @@ final class VerificationTally: Sendable {
 
     func inconclusive(_ reason: String) {
         state.withLock { if !$0.inconclusive.contains(reason) { $0.inconclusive.append(reason) } }
-    }
-
-    /// Remembers the incarnation that answered; refuses a second one. Two processes have two memories: what the one
-    /// listed says nothing about the other.
-    func seen(incarnation: String, of instance: Int) throws(InconclusiveError) {
-        let (name, first) = state.withLock { state in
-            if state.incarnations[instance] == nil { state.incarnations[instance] = incarnation }
-            return (state.counts[instance].name, state.incarnations[instance])
-        }
-        guard first == incarnation else {
-            throw InconclusiveError(
-                """
-                \(name): two processes answered (\(first ?? "?") and \(incarnation)): it restarted meanwhile, or runs \
-                several workers, of which each has its own memory
-                """)
-        }
     }
 
     func lookAgain(_ entry: Recheck, limit: Int) throws(InconclusiveError) {

@@ -43,6 +43,7 @@ struct VerificationRun: Sendable {
     let backfill: Bool
     let tally: VerificationTally
     let store: StoreAccess
+    let incarnations = IncarnationWatch()
 
     var bridge: BridgeClient { verifier.bridge }
     var limits: Verifier.Limits { verifier.limits }
@@ -62,7 +63,7 @@ struct VerificationRun: Sendable {
     /// The incarnation is asked before and after: a process that was replaced in between listed half of its sessions.
     private func crawl(_ index: Int) async throws {
         let instance = instances[index]
-        try tally.seen(incarnation: try await bridge.instance(instance).incarnation, of: index)
+        try incarnations.check(try await bridge.instance(instance).incarnation, of: instance.name)
         var page = try await bridge.sessions(of: instance, after: nil, limit: limits.page)
         while true {
             try Task.checkCancellation()
@@ -73,7 +74,7 @@ struct VerificationRun: Sendable {
             page = try await next
         }
         try await compare(page.sessions, of: index)
-        try tally.seen(incarnation: try await bridge.instance(instance).incarnation, of: index)
+        try incarnations.check(try await bridge.instance(instance).incarnation, of: instance.name)
     }
 
     private func compare(_ sessions: [ListedSession], of index: Int) async throws {
