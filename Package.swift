@@ -76,8 +76,7 @@ let package = Package(
             name: "UnstickCoordinator",
             dependencies: [
                 "BridgeContract", "ControlAPI", "SessionStore", "UnstickCore", "UnstickCrypto", nio, grdb, logging,
-                httpClient, .product(name: "HTTPTypes", package: "swift-http-types"),
-                .product(name: "Hummingbird", package: "hummingbird"),
+                httpClient, nioHTTP1, .product(name: "Hummingbird", package: "hummingbird"),
             ]
         ),
         // Load generator and history checker.
@@ -126,8 +125,8 @@ let package = Package(
         .testTarget(
             name: "UnstickCoordinatorTests",
             dependencies: [
-                "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
-                "UnstickCoordinator", "UnstickCore", nio, nioPosix, httpClient,
+                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator", "UnstickCore",
+                "UnstickCrypto", nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),

@@ -7,9 +7,14 @@ public import UnstickCore
 /// inconclusive report is never complete. Sessions appear in reports by their keyed hash only.
 public protocol VerificationService: Sendable {
     /// Looks for the live sessions that the store does not hold at exactly the version and tag of their home's memory.
+    ///
+    /// Every proxy must have acknowledged phase `mirroring` or a later one before; see `SessionComparison` for why the
+    /// result then stays true.
     /// - Parameters:
-    ///   - instances: names to look at; nil: all of the table. Drained and fenced instances are looked at only when named.
-    ///   - backfill: whether to save to the store what it lacks.
+    ///   - instances: names to look at; nil: all of the table but the drained and fenced, to which nothing is
+    ///     routed.
+    ///   - backfill: whether to save to the store what it lacks, and to mend memories that a logout or a refused change
+    ///     left behind. False: nothing is written anywhere.
     ///   - passes: how often to look again at what moved while being compared; at least 1.
     ///   - progress: called from any thread, not more than a few times a second.
     func verify(
@@ -83,11 +88,12 @@ public struct VerificationReport: Sendable, Equatable, Codable {
         public var name: String
         /// Sessions in memory as listed.
         public var sessions = 0
-        /// The store held exactly the memory's version and tag at one instant of this verification.
+        /// The store held exactly the memory's version and tag at one instant of this verification; where the store has
+        /// the authority, it may hold a newer version as well.
         public var externalized = 0
         /// Saved to the store by this verification.
         public var backfilled = 0
-        /// Stale copies of sessions that live elsewhere, or that the store has overtaken while it has the authority.
+        /// Copies of sessions that are at home elsewhere and that the store holds.
         public var superseded = 0
         /// Sessions with attributes that could not be serialized.
         public var unserializable = 0
@@ -99,7 +105,7 @@ public struct VerificationReport: Sendable, Equatable, Codable {
         public var unsaved = 0
         /// Same version, other content; or a store that is ahead of the memory that has the authority.
         public var divergent = 0
-        /// Copies of sessions that the store knows as logged out, evicted from memory (phase ≥ 1).
+        /// Copies of sessions that the store knows as logged out; with `backfill`, evicted (phase ≥ 1).
         public var resurrected = 0
         /// Vanished between listing and comparison: expired or logged out.
         public var ended = 0
@@ -151,7 +157,7 @@ public struct RepatriationReport: Sendable, Equatable, Codable {
     public var sessions: Int
     /// Of those, how many their effective home's memory holds at the store's version or a newer one.
     public var atHome: Int
-    /// Sessions that moved in every pass.
+    /// Changes that the last pass made and sessions that it could not settle; no pass has looked at them since.
     public var recheck: Int
     public var inconclusive: [String]
     public var problemCount: Int
