@@ -76,7 +76,8 @@ let package = Package(
             name: "UnstickCoordinator",
             dependencies: [
                 "BridgeContract", "ControlAPI", "SessionStore", "UnstickCore", "UnstickCrypto", nio, grdb, logging,
-                httpClient, nioHTTP1, .product(name: "Hummingbird", package: "hummingbird"),
+                httpClient, nioHTTP1, .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
             ]
         ),
         // Load generator and history checker.
@@ -125,8 +126,8 @@ let package = Package(
         .testTarget(
             name: "UnstickCoordinatorTests",
             dependencies: [
-                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator", "UnstickCore",
-                "UnstickCrypto", nio, nioPosix, nioHTTP1, httpClient,
+                "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
+                "UnstickCoordinator", "UnstickCore", "UnstickCrypto", nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),

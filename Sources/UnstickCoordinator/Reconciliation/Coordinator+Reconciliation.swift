@@ -98,6 +98,8 @@ extension Coordinator {
         let table = state.withLock { state -> RoutingTable? in
             let control = state.control
             guard !state.isHalted, control.operation == nil, !control.isPaused else { return nil }
+            // A proxy that is still in `sticky` mirrors nothing: what is compared would not stay true.
+            guard control.ledger.isSettled else { return nil }
             return control.table.phase.mirrors && control.table.phase != .completed ? control.table : nil
         }
         guard let table else { return }
