@@ -20,6 +20,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -42,6 +43,8 @@ let package = Package(
         .target(name: "BridgeContract", dependencies: ["UnstickCore", "UnstickCrypto"]),
         // What proxies, command line and coordinator say to each other.
         .target(name: "ControlAPI", dependencies: ["UnstickCore"]),
+        // The coordinator's API as a typed client, for the command line and for proxies in processes of their own.
+        .target(name: "ControlClient", dependencies: ["ControlAPI", "UnstickCore", nio, nioHTTP1, httpClient]),
         // unstick.yaml, read once at the boundary into validated values.
         .target(name: "UnstickConfiguration", dependencies: ["UnstickCore", yams]),
 
@@ -74,7 +77,8 @@ let package = Package(
             name: "UnstickCoordinator",
             dependencies: [
                 "BridgeContract", "ControlAPI", "SessionStore", "UnstickCore", "UnstickCrypto", nio, grdb, logging,
-                httpClient, .product(name: "Hummingbird", package: "hummingbird"),
+                httpClient, nioHTTP1, .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
             ]
         ),
         // Load generator and history checker.
@@ -83,9 +87,9 @@ let package = Package(
         .executableTarget(
             name: "unstick",
             dependencies: [
-                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "SQLiteSessionStore",
-                "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto", "UnstickProxy",
-                "UnstickSoak",
+                "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
+                "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
+                "UnstickProxy", "UnstickSoak",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -124,9 +128,8 @@ let package = Package(
         .testTarget(
             name: "UnstickCoordinatorTests",
             dependencies: [
-                "BridgeContract", "ControlAPI", "MemorySessionStore", "SessionStore", "UnstickCoordinator",
-                "UnstickCore",
-                nio, nioPosix, httpClient,
+                "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
+                "UnstickCoordinator", "UnstickCore", "UnstickCrypto", nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),

@@ -41,10 +41,13 @@ public struct OperationRequest: Sendable, Codable {
     public var expectedEpoch: Epoch?
     /// Seconds after which the operation gives up and undoes what it can; nil: the coordinator's default.
     public var timeoutSeconds: Int?
+    /// For rehearsals of a crash: the coordinator kills itself (SIGKILL) as soon as this operation's k-th journal entry
+    /// (from 1) is durable. Refused unless the coordinator was started with kill points allowed.
+    public var killAtJournalEntry: Int?
 
     public init(
         kind: OperationKind, by: String, reason: String? = nil, dryRun: Bool = false, expectedEpoch: Epoch? = nil,
-        timeoutSeconds: Int? = nil
+        timeoutSeconds: Int? = nil, killAtJournalEntry: Int? = nil
     ) {
         self.kind = kind
         self.by = by
@@ -52,7 +55,30 @@ public struct OperationRequest: Sendable, Codable {
         self.dryRun = dryRun
         self.expectedEpoch = expectedEpoch
         self.timeoutSeconds = timeoutSeconds
+        self.killAtJournalEntry = killAtJournalEntry
     }
+}
+
+/// `POST /v1/automation`: stops or resumes what the coordinator does by itself; never traffic, never operations.
+public struct AutomationRequest: Sendable, Codable {
+    public var paused: Bool
+    /// `user@host`.
+    public var by: String
+    public var reason: String?
+
+    public init(paused: Bool, by: String, reason: String? = nil) {
+        self.paused = paused
+        self.by = by
+        self.reason = reason
+    }
+}
+
+/// The answer to an ``AutomationRequest``.
+public struct AutomationStatus: Sendable, Codable, Equatable {
+    public static let schema = "unstick.automation/v1"
+    public var schema = AutomationStatus.schema
+    public var paused: Bool
+    public init(paused: Bool) { self.paused = paused }
 }
 
 /// How an operation ended; the raw value is the command line's exit code (contract).

@@ -1,0 +1,18 @@
+/// Runs `body` for every element, at most `limit` at a time, and returns when all are done. The first error cancels
+/// the others and is thrown.
+func forEachConcurrently<Element: Sendable>(
+    _ elements: some Sequence<Element>, limit: Int, _ body: @escaping @Sendable (Element) async throws -> Void
+) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        var running = 0
+        for element in elements {
+            if running >= limit {
+                try await group.next()
+                running -= 1
+            }
+            group.addTask { try await body(element) }
+            running += 1
+        }
+        try await group.waitForAll()
+    }
+}

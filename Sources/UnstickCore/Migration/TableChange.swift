@@ -1,0 +1,97 @@
+/// What a step changes in the routing table; relative to the table at the moment of publishing, so that two changes
+/// that are planned apart (a drain, and the fencing of another instance meanwhile) do not undo each other.
+public struct TableChange: Sendable, Equatable, Codable {
+    /// Phase, ramp, store errors and rehoming belong together: a phase without its switches would be half a change.
+    public struct Mode: Sendable, Equatable, Codable {
+        public var phase: Phase
+        /// Nil: the table's own.
+        public var generation: Generation?
+        public var rampPercent: Int
+        public var storeErrors: RoutingTable.StoreErrorPolicy
+        public var rehoming: Bool
+    }
+
+    public var mode: Mode?
+    public var instance: String?
+    public var state: RoutingTable.Instance.State?
+
+    private init(mode: Mode? = nil, instance: String? = nil, state: RoutingTable.Instance.State? = nil) {
+        self.mode = mode
+        self.instance = instance
+        self.state = state
+    }
+
+    public static func sticky() -> TableChange {
+        TableChange(
+            mode: Mode(phase: .sticky, generation: nil, rampPercent: 0, storeErrors: .serve, rehoming: false))
+    }
+
+    public static func mirroring(
+        _ storeErrors: RoutingTable.StoreErrorPolicy, generation: Generation? = nil
+    ) -> TableChange {
+        TableChange(
+            mode: Mode(
+                phase: .mirroring, generation: generation, rampPercent: 0, storeErrors: storeErrors, rehoming: false))
+    }
+
+    public static func externalized(rehoming: Bool) -> TableChange {
+        TableChange(
+            mode: Mode(phase: .externalized, generation: nil, rampPercent: 0, storeErrors: .serve, rehoming: rehoming))
+    }
+
+    public static func stateless(percent: Int) -> TableChange {
+        TableChange(
+            mode: Mode(
+                phase: .stateless, generation: nil, rampPercent: percent, storeErrors: .serve, rehoming: true))
+    }
+
+    public static func completed() -> TableChange {
+        TableChange(
+            mode: Mode(phase: .completed, generation: nil, rampPercent: 100, storeErrors: .serve, rehoming: true))
+    }
+
+    public static func instance(_ name: String, _ state: RoutingTable.Instance.State) -> TableChange {
+        TableChange(instance: name, state: state)
+    }
+
+    /// Back to what `table` says of phase, ramp and switches.
+    public static func mode(of table: RoutingTable) -> TableChange {
+        TableChange(
+            mode: Mode(
+                phase: table.phase, generation: nil, rampPercent: table.rampPercent, storeErrors: table.storeErrors,
+                rehoming: table.rehoming))
+    }
+
+    /// The table with this change and the next epoch; `table` itself when nothing would change.
+    public func applied(to table: RoutingTable) -> RoutingTable {
+        var changed = table
+        if let mode {
+            changed.phase = mode.phase
+            changed.generation = mode.generation ?? table.generation
+            changed.rampPercent = mode.rampPercent
+            changed.storeErrors = mode.storeErrors
+            changed.rehoming = mode.rehoming
+        }
+        if let instance, let state, let index = changed.instances.firstIndex(where: { $0.name == instance }) {
+            changed.instances[index].state = state
+        }
+        guard changed != table else { return table }
+        changed.epoch = table.epoch.next
+        return changed
+    }
+
+    /// For plan and journal.
+    public var words: String {
+        if let instance, let state { return "\(instance) \(state.rawValue)" }
+        guard let mode else { return "nothing" }
+        var words = mode.phase.name
+        switch mode.phase {
+        case .mirroring where mode.storeErrors == .refuse: words += ", store errors refuse"
+        case .externalized where !mode.rehoming: words += ", no re-homing yet"
+        case .stateless: words += " \(mode.rampPercent) %"
+        default: break
+        }
+        if let generation = mode.generation { words += ", generation \(generation)" }
+        return words
+    }
+}
