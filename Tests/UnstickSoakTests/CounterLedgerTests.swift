@@ -102,6 +102,7 @@ struct CounterLedgerTests {
             History("the old counter counts on", [.increment(1), .increment(2), .logout, .increment(3)], [.resurrected]),
             History("the old counter is read", [.increment(1), .increment(2), .logout, .read(2)], [.resurrected]),
             History("too high, but not the old counter", [.increment(1), .increment(2), .increment(3), .logout, .increment(2)], [.repeated]),
+            History("higher than the old counter", [.increment(1), .logout, .increment(9)], [.repeated]),
             History("a late increment reaches the new session", [.increment(1), .incrementUnknown, .logout, .increment(2)]),
             History("unknown: happened", [.increment(1), .increment(2), .logoutUnknown, .read(0), .increment(1)]),
             History("unknown: happened, seen by an increment", [.increment(1), .increment(2), .logoutUnknown, .increment(1), .increment(2)]),

@@ -87,7 +87,11 @@ struct SoakRunTests {
 
     @Test("increments that count twice are repeated", arguments: modes)
     func repeats(parallel: SoakOptions.Parallelism) async throws {
-        let report = try await soak(CounterApplication(.repeats(every: 10))) { $0.parallel = parallel }
+        let report = try await soak(CounterApplication(.repeats(every: 10))) {
+            $0.parallel = parallel
+            // A first answer of 2 after a session that reached 1 could be either fault.
+            $0.logoutProbability = 0
+        }
         #expect(report.repeated > 0)
         #expect(report.lost == 0)
         #expect(report.stale == 0)
@@ -140,7 +144,8 @@ struct SoakRunTests {
             }
             #expect(report.violations == [])
             #expect(report.verdict == .pass)
-            #expect(Set(report.errors.keys) == [failure.1])
+            // Connecting has no more time than a request; on a busy machine the short timeout can strike there too.
+            #expect(Set(report.errors.keys).subtracting(failure.0 == .silence ? ["connect"] : []) == [failure.1])
             #expect(report.errorCount >= 5)
             unknown += report.unknown
             errors += report.errorCount

@@ -43,13 +43,16 @@ package struct CounterLedger: Sendable {
     private var lossIsReported = false
     /// The floor of the session that was logged out before this one; explains where a too high first answer is from.
     private let floorBeforeLogout: Int
+    private let ceilingBeforeLogout: Int
 
     /// - Parameters:
     ///   - unknown: increments of the session before, which may still be applied if the application reuses the id.
     ///   - floorBeforeLogout: what the session before had reached; 0 when there was none.
-    package init(unknown: Int = 0, floorBeforeLogout: Int = 0) {
+    ///   - ceilingBeforeLogout: what it can have reached.
+    package init(unknown: Int = 0, floorBeforeLogout: Int = 0, ceilingBeforeLogout: Int = 0) {
         self.unknown = unknown
         self.floorBeforeLogout = floorBeforeLogout
+        self.ceilingBeforeLogout = ceilingBeforeLogout
     }
 
     /// The highest value that an increment sent now could show.
@@ -143,7 +146,9 @@ package struct CounterLedger: Sendable {
         let lastHole = positionIsTaken ? value - 1 : value
         let needed = holes.count { $0 <= lastHole } + max(0, lastHole - highestOwned)
         guard needed > inFlight + unknown else { return nil }
-        let isOldSession = floor == 0 && floorBeforeLogout > 0 && value >= floorBeforeLogout
+        let isOldSession =
+            floor == 0 && floorBeforeLogout > 0 && value >= floorBeforeLogout
+            && value <= ceilingBeforeLogout + (positionIsTaken ? 1 : 0)
         let finding = Finding(
             kind: isOldSession ? .resurrected : .repeated,
             expected: "at most \(ceiling + (positionIsTaken ? 1 : 0))",

@@ -52,7 +52,9 @@ package struct SessionLedger: Sendable {
 
     /// The logout was acknowledged: the next session begins, every counter at 0.
     package mutating func startAfterLogout() {
-        counters = counters.map { CounterLedger(unknown: $0.unknown, floorBeforeLogout: $0.floor) }
+        counters = counters.map {
+            CounterLedger(unknown: $0.unknown, floorBeforeLogout: $0.floor, ceilingBeforeLogout: $0.ceiling)
+        }
         sentBeforeLogout = nil
     }
 
