@@ -84,12 +84,17 @@ let package = Package(
         // Load generator and history checker.
         .target(name: "UnstickSoak", dependencies: [nio, nioPosix, nioHTTP1]),
 
+        // The whole story on one machine: `unstick demo`.
+        .target(
+            name: "UnstickDemo", dependencies: ["ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioHTTP1, httpClient]
+        ),
+
         .executableTarget(
             name: "unstick",
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
                 "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
-                "UnstickProxy", "UnstickSoak",
+                "UnstickDemo", "UnstickProxy", "UnstickSoak",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -132,6 +137,7 @@ let package = Package(
                 "UnstickCoordinator", "UnstickCore", "UnstickCrypto", nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
+        .testTarget(name: "UnstickDemoTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickDemo", "UnstickSoak"]),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),
         .testTarget(
             name: "IntegrationTests",
