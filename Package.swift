@@ -67,7 +67,8 @@ let package = Package(
         .target(
             name: "UnstickProxy",
             dependencies: [
-                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "UnstickCore", "UnstickCrypto", nio, nioPosix,
+                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "UnstickCore", "UnstickCrypto", nio,
+                nioPosix,
                 logging,
             ]
         ),
@@ -81,13 +82,14 @@ let package = Package(
             ]
         ),
         // Load generator and history checker.
-        .target(name: "UnstickSoak", dependencies: ["HTTPWire", nio, nioPosix]),
+        .target(name: "UnstickSoak", dependencies: [nio, nioPosix, nioHTTP1]),
 
         .executableTarget(
             name: "unstick",
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
-                "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto", "UnstickProxy", "UnstickSoak",
+                "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
+                "UnstickProxy", "UnstickSoak",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -120,7 +122,7 @@ let package = Package(
             name: "UnstickProxyTests",
             dependencies: [
                 "BridgeContract", "ControlAPI", "HTTPWire", "MemorySessionStore", "SessionStore", "UnstickCore",
-                "UnstickProxy", nio, nioPosix, .product(name: "NIOEmbedded", package: "swift-nio"),
+                "UnstickCrypto", "UnstickProxy", nio, nioPosix, nioHTTP1, httpClient, logging,
             ]
         ),
         .testTarget(

@@ -28,7 +28,7 @@ public struct ChunkedDecoder: Sendable {
 
     private enum State: UInt8 {
         // The chunk's first line, in the order of its grammar.
-        case sizeStart, size, extensionStart, extensionNameStart, extensionName, extensionNameEnd
+        case sizeStart, size, extensionNameStart, extensionName
         case extensionValueStart, extensionToken, extensionQuoted, extensionQuotedPair, extensionValueEnd
         case sizeLineFeed
         // Its data; then `sizeStart` again.
@@ -121,22 +121,16 @@ public struct ChunkedDecoder: Sendable {
         }
     }
 
-    /// `*( BWS ";" BWS chunk-ext-name [ BWS "=" BWS ( token / quoted-string ) ] )` (RFC 9112 §7.1.1).
+    /// `*( ";" chunk-ext-name [ "=" ( token / quoted-string ) ] )` (RFC 9112 §7.1.1). Its "bad white space" is refused: senders must
+    /// not make it, and readers disagree on where a size ends before it.
     private mutating func stepExtension(_ byte: UInt8, at offset: Int) throws(HTTPWireError) {
         extensionBytes &+= 1
         if extensionBytes > Self.extensionBytesMax { throw HTTPWireError(.chunkExtensionTooLong, at: offset) }
         let isToken = ByteClass.token.contains(byte)
         switch state {
-        case .extensionStart where ByteScan.isBlank(byte): break
-        case .extensionStart where byte == 0x3b: state = .extensionNameStart
-        case .extensionNameStart where ByteScan.isBlank(byte): break
         case .extensionNameStart where isToken: state = .extensionName
         case .extensionName where isToken: break
-        case .extensionName where byte == 0x3d, .extensionNameEnd where byte == 0x3d: state = .extensionValueStart
-        case .extensionName where ByteScan.isBlank(byte): state = .extensionNameEnd
-        case .extensionNameEnd where ByteScan.isBlank(byte): break
-        case .extensionNameEnd where byte == 0x3b: state = .extensionNameStart
-        case .extensionValueStart where ByteScan.isBlank(byte): break
+        case .extensionName where byte == 0x3d: state = .extensionValueStart
         case .extensionValueStart where byte == 0x22: state = .extensionQuoted
         case .extensionValueStart where isToken: state = .extensionToken
         case .extensionToken where isToken: break
@@ -162,7 +156,6 @@ public struct ChunkedDecoder: Sendable {
         switch byte {
         case 0x0d: state = .sizeLineFeed
         case 0x3b: state = .extensionNameStart
-        case 0x20, 0x09: state = .extensionStart
         default: throw Self.lineFault(byte, at: offset, otherwise: reason)
         }
     }

@@ -19,6 +19,13 @@ public struct Generation: RawRepresentable, Hashable, Comparable, Sendable, Coda
     public let rawValue: UInt64
     public init(rawValue: UInt64) { self.rawValue = rawValue }
     public init(_ value: UInt64) { rawValue = value }
+    /// Whether a run is under way: runs have odd numbers, and going back to `sticky` closes one by the next even
+    /// number. So a proxy that knows no routing table can tell from the store whether its copies count at all.
+    public var isOpen: Bool { rawValue % 2 == 1 }
+    /// The generation of the next run.
+    public var nextOpen: Generation { Generation(isOpen ? rawValue + 2 : rawValue + 1) }
+    /// The generation that ends this run.
+    public var closing: Generation { isOpen ? Generation(rawValue + 1) : self }
     /// Before the first run.
     public static let none = Generation(0)
     public static func < (lhs: Generation, rhs: Generation) -> Bool { lhs.rawValue < rhs.rawValue }

@@ -8,6 +8,11 @@ public struct RoutingTable: Sendable, Equatable, Codable {
     public var rampPercent: Int
     /// What phase `mirroring` does when the store cannot be written.
     public var storeErrors: StoreErrorPolicy
+    /// Whether phase `mirroring` gives an instance a session that its memory lacks from the store.
+    ///
+    /// Off while a proxy in phase `sticky` may still exist: a logout through that one leaves no tombstone, and a copy
+    /// in the store would bring the session back. What memory lacks is then gone, as in `sticky`.
+    public var hydrates: Bool
     /// Whether a session whose home cannot be reached may be served elsewhere from the store in phase `externalized`.
     ///
     /// Off while a proxy in phase `mirroring` may still exist: that one trusts the home's memory, which a request
@@ -21,6 +26,7 @@ public struct RoutingTable: Sendable, Equatable, Codable {
         generation: Generation,
         rampPercent: Int = 0,
         storeErrors: StoreErrorPolicy = .serve,
+        hydrates: Bool = true,
         rehoming: Bool = false,
         instances: [Instance]
     ) {
@@ -29,6 +35,7 @@ public struct RoutingTable: Sendable, Equatable, Codable {
         self.generation = generation
         self.rampPercent = rampPercent
         self.storeErrors = storeErrors
+        self.hydrates = hydrates
         self.rehoming = rehoming
         self.instances = instances
     }
@@ -170,8 +177,8 @@ extension RoutingTable {
         let byAffinity = min(phase, .externalized)
         let mayFailOver = phase >= .stateless || (phase == .externalized && rehoming)
         guard let affinity else {
-            if phase == .sticky {
-                return RouteDecision(target: .any, phase: .sticky, mayFailOver: true, home: nil)
+            if phase == .sticky || (phase == .mirroring && !hydrates) {
+                return RouteDecision(target: .any, phase: phase, mayFailOver: phase == .sticky, home: nil)
             }
             guard homeLookedUp, let home = rendezvous(sessionHash) else {
                 return RouteDecision(
@@ -179,10 +186,15 @@ extension RoutingTable {
             }
             return RouteDecision(target: .home(home), phase: .externalized, mayFailOver: mayFailOver, home: home)
         }
+        if phase == .mirroring, !hydrates {
+            // Nothing leaves in this short epoch; an instance that is gone fails as it does in `sticky`.
+            return RouteDecision(target: .home(affinity), phase: .mirroring, mayFailOver: false, home: affinity)
+        }
         switch instances[affinity].state {
         case .active:
             return RouteDecision(
-                target: .home(affinity), phase: byAffinity, mayFailOver: mayFailOver || phase == .sticky, home: affinity)
+                target: .home(affinity), phase: byAffinity, mayFailOver: mayFailOver || phase == .sticky, home: affinity
+            )
         case .draining, .fencing:
             // In `sticky` there is no store to give the authority to: draining only keeps new sessions away.
             return RouteDecision(

@@ -68,6 +68,9 @@ public final class Proxy: Sendable {
         self.loops = loops
     }
 
+    /// For tests, which look into pools.
+    var loopsForTests: [NIOLoopBound<ProxyLoop>] { loops }
+
     /// The port it listens on, once it does.
     public var port: Int? { state.withLock { $0.port } }
 

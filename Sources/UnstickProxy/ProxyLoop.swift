@@ -100,6 +100,9 @@ final class ProxyLoop {
         guard table.isProvisional, table.table.generation != generation else { return }
         var provisional = table.table
         provisional.generation = generation
+        // Without a run under way the others route as in `sticky`, and what this one wrote or believed of the store
+        // would outlive logouts that it does not see.
+        provisional.phase = generation.isOpen ? .externalized : .sticky
         table = makeTable(provisional, isProvisional: true)
     }
 

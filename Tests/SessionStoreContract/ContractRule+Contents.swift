@@ -173,6 +173,27 @@ extension ContractRule {
                 #expect(try await subject.store.version(of: "a", on: loop).get()?.version.version == version)
             }
         },
+        ContractRule("a read sees the save that completed before it, however many other reads are under way") {
+            subject async throws in
+            let store = subject.store
+            let stale = try await withThrowingTaskGroup(of: Int.self) { group in
+                for number in 0..<64 {
+                    let loop = subject.eventLoops[number % subject.eventLoops.count]
+                    group.addTask {
+                        var stale = 0
+                        for version in 1...20 as ClosedRange<UInt64> {
+                            let record = subject.record("s\(number)", version: version)
+                            _ = try await store.save(record, when: .newerWins, on: loop).get()
+                            let versions = (0..<8).map { _ in store.version(of: record.id, on: loop) }
+                            for future in versions where try await future.get()?.version != record.version { stale += 1 }
+                        }
+                        return stale
+                    }
+                }
+                return try await group.reduce(0, +)
+            }
+            #expect(stale == 0)
+        },
         ContractRule("futures complete on the event loop that was given") { subject async throws in
             for loop in subject.eventLoops {
                 let inLoop = try await subject.store.save(subject.record("a", version: 1), when: .newerWins, on: loop)

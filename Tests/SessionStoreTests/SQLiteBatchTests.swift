@@ -132,6 +132,24 @@ struct SQLiteBatchTests {
         }
     }
 
+    @Test("a write waits for another process's lock up to its own deadline, however often SQLite gives up")
+    func longLock() async throws {
+        try await withStoreFile { file in
+            let store = try file.open()
+            // SQLite gives up after about 0.3 seconds; the second store's deadline measures a longer time than that.
+            let impatient = try file.open(.init(operationTimeout: .milliseconds(700)))
+            let future = try await whileLocked(file) { () async throws in
+                let future = store.save(file.record("patient"), when: .newerWins, on: loop)
+                let error = await failure(impatient.save(file.record("late"), when: .newerWins, on: loop))
+                #expect(error?.code == .timedOut)
+                return future
+            }
+            #expect(try await future.get() == .stored(VersionTag(version: 1, tag: 1)))
+            try await impatient.shutdown()
+            try await store.shutdown()
+        }
+    }
+
     @Test("operations over the queue's limit are refused as overloaded")
     func overload() async throws {
         try await withStoreFile { file in

@@ -25,6 +25,10 @@ public enum SaveDecision: Sendable, Equatable {
         case .newerWins:
             return record.version.version > current.version.version
                 ? .store(record.version) : .keep(.superseded(current))
+        case .memoryWins:
+            let isNewer = record.version.version > current.version.version
+            let isOtherHistory = record.writer != current.writer && record.version != current.version
+            return isNewer || isOtherHistory ? .store(record.version) : .keep(.superseded(current))
         case .base(let base):
             return current.version == base ? .store(record.version) : .keep(.conflict(current))
         case .baseOrSameWriter(let base):

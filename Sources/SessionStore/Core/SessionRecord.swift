@@ -76,8 +76,12 @@ public struct StoredVersion: Sendable, Equatable {
 /// When a save may replace what the store holds. Whatever the condition, a live tombstone of the same generation wins,
 /// and a record of a newer generation is never replaced by one of an older.
 public enum SaveCondition: Sendable, Equatable {
-    /// Phase `mirroring`: the higher version wins.
+    /// The higher version wins: copies that are taken from a memory without a request (backfill).
     case newerWins
+    /// Phase `mirroring`, from a response: the home's memory has the authority. Saves of one incarnation are ordered by
+    /// version; a save of another incarnation than the record's writer replaces it whatever its version, since the
+    /// home restarted and went on from an older copy.
+    case memoryWins
     /// Compare-and-set: the store must hold exactly this version. `nil`: the store must hold no live record.
     case base(VersionTag?)
     /// Compare-and-set on the base, but a save from the incarnation that wrote the store's current version is ordered

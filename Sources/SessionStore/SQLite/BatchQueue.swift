@@ -34,6 +34,7 @@ final class BatchQueue: Sendable {
         var waiting = CircularBuffer<BatchEntry>()
         var waitingBytes = 0
         var running: [BatchEntry] = []
+        var runningBytes = 0
         var isWorkerActive = false
         var isTimerSet = false
         var isClosed = false
@@ -113,34 +114,36 @@ final class BatchQueue: Sendable {
         state.withLock { $0.waiting.contains(where: condition) }
     }
 
-    /// Takes what waits, up to the batch limits and at least one operation if there is any. Ends with ``endBatch()``.
+    /// Takes what waits into the batch: the first call at least one operation if there is any, later calls what came
+    /// meanwhile, until the batch is at its limits. Ends with ``endBatch()``.
     func takeBatch() -> [BatchEntry] {
         let now = NIODeadline.now()
-        let (batch, late) = state.withLock { state in
-            var batch: [BatchEntry] = []
+        let (taken, late) = state.withLock { state in
             var late: [BatchEntry] = []
-            var bytes = 0
-            while batch.count < limits.batch, let entry = state.waiting.first,
-                batch.isEmpty || bytes + entry.bytes <= limits.batchBytes
+            let first = state.running.count
+            while state.running.count < limits.batch, let entry = state.waiting.first,
+                state.running.isEmpty || state.runningBytes + entry.bytes <= limits.batchBytes
             {
                 state.waiting.removeFirst()
                 state.waitingBytes -= entry.bytes
                 if entry.deadline <= now {
                     late.append(entry)
                 } else {
-                    bytes += entry.bytes
-                    batch.append(entry)
+                    state.runningBytes += entry.bytes
+                    state.running.append(entry)
                 }
             }
-            state.running = batch
-            return (batch, late)
+            return (Array(state.running[first...]), late)
         }
         failNotBegun(late)
-        return batch
+        return taken
     }
 
     func endBatch() {
-        state.withLock { $0.running = [] }
+        state.withLock { state in
+            state.running = []
+            state.runningBytes = 0
+        }
     }
 
     /// Fails everything that waits: the reason holds for all of it.

@@ -115,24 +115,21 @@ final class StoreWorker: Sendable {
             throw failure.storeError(path: path.given)
         }
         // Taken only now: what came while we waited for the lock is in, and what ran out meanwhile was never begun.
-        let batch = queue.takeBatch()
+        var batch = queue.takeBatch()
+        var more = batch
         defer { queue.endBatch() }
         var answers: [(entry: BatchEntry, answer: @Sendable () -> Void)] = []
         answers.reserveCapacity(batch.count)
         do throws(StoreError) {
             let table = SessionTable(database: database, now: clock())
             allegiance.raise(to: try step { () throws(SQLiteFailure) in try table.generation() })
-            for entry in batch {
-                do throws(SQLiteFailure) {
-                    answers.append((entry, try entry.run(table)))
-                } catch {
-                    let isOver = sqlite3_get_autocommit(database.sqliteConnection) != 0
-                    if isOver || error.endsTransaction { throw error.storeError(path: path.given) }
-                    // The statement has undone itself; the others go on.
-                    let failure = error.storeError(path: path.given)
-                    answers.append((entry, { entry.fail(failure) }))
-                }
-            }
+            repeat {
+                for entry in more { answers.append((entry, try perform(entry, in: table))) }
+                // The flush costs more than a few operations: those that came meanwhile are done along with these. Not
+                // reads: what was saved after this transaction began is not in what it sees.
+                more = role == .writer ? queue.takeBatch() : []
+                batch += more
+            } while !more.isEmpty
             try commit(database)
             if role == .writer {
                 // A commit into a file that was removed meanwhile is none.
@@ -147,6 +144,19 @@ final class StoreWorker: Sendable {
         transactions.wrappingAdd(1, ordering: .relaxed)
         operations.wrappingAdd(batch.count, ordering: .relaxed)
         deliver(answers)
+    }
+
+    /// - Throws: when the transaction cannot go on, not when the operation alone has failed.
+    private func perform(_ entry: BatchEntry, in table: SessionTable) throws(StoreError) -> @Sendable () -> Void {
+        do throws(SQLiteFailure) {
+            return try entry.run(table)
+        } catch {
+            let failure = error.storeError(path: path.given)
+            let isOver = sqlite3_get_autocommit(table.database.sqliteConnection) != 0
+            if isOver || error.endsTransaction { throw failure }
+            // The statement has undone itself; the others go on.
+            return { entry.fail(failure) }
+        }
     }
 
     private func step<Value>(_ body: () throws(SQLiteFailure) -> Value) throws(StoreError) -> Value {

@@ -137,7 +137,7 @@ extension ProxyLoop {
 
     private func saveCondition(_ phase: Phase, base: VersionTag?) -> SaveCondition {
         switch phase {
-        case .sticky, .mirroring: .newerWins
+        case .sticky, .mirroring: .memoryWins
         case .externalized: .baseOrSameWriter(base)
         case .stateless, .completed: .base(base)
         }

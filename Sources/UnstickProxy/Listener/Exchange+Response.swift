@@ -124,6 +124,10 @@ extension Exchange {
                 503, "The instance does not have this session and could not be given it in time.", retryAfter: 1,
                 closes: !requestBodyDone)
         }
+        if decision.phase == .mirroring, !table.table.hydrates {
+            expectation = .absent
+            return connect()
+        }
         // Nothing in the store either, as far as is known: `hydrate` finds out, and sends the state or `absent`.
         hydrate()
     }

@@ -78,7 +78,7 @@ extension Exchange {
         guard sessionID != nil, decision.phase.mirrors else { return connect() }
         guard decision.phase.storeHasAuthority else {
             // In `mirroring` memory has the authority. A body that cannot be replayed must not meet *missing*.
-            return replay == nil ? hydrate() : connect()
+            return replay == nil && table.table.hydrates ? hydrate() : connect()
         }
         guard let stored else {
             // Nothing in the store. From `stateless` on that means: no such session. Before, the home's memory may

@@ -1,0 +1,254 @@
+public import UnstickCore
+
+/// `unstick.yaml`, read once at the boundary: every value is checked, every path absolute or relative to the process's
+/// working directory, every default filled in. Nothing behind this type parses configuration again.
+///
+/// `Configuration.reference()` lists every key with its default, range and meaning.
+public struct Configuration: Sendable, Equatable {
+    /// The file it came from, as it was named.
+    public var file: String
+    /// Where clients connect. Default `127.0.0.1:8080`.
+    public var listen: SocketEndpoint
+    /// API, dashboard, `/metrics`, `/healthz`. Default `127.0.0.1:9090`; ``adminToken`` is set whenever it is not a
+    /// loopback address.
+    public var admin: SocketEndpoint
+    /// The application's instances; at least one, names and URLs distinct.
+    public var instances: [Instance]
+    public var affinity: Affinity
+    public var session: Session
+    public var bridge: Bridge
+    public var store: Store
+    /// How a request without a home is spread. Default `least-connections`.
+    public var balance: Balance
+    public var health: Health
+    public var migration: Migration
+    public var limits: Limits
+    public var timeouts: Timeouts
+    public var proxy: Proxy
+    public var coordinator: Coordinator
+    /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Default: nobody's.
+    public var trustedProxies: [AddressRange]
+    /// The path of the token file, resolved; nil when there is none.
+    public var adminTokenFile: String?
+    /// What API clients present as a bearer token; nil when none is demanded (loopback only).
+    public var adminToken: Secret?
+    public var log: Log
+
+    /// One upstream.
+    public struct Instance: Sendable, Equatable {
+        /// Letters, digits, `.`, `_`, `-`; at most 64 bytes, because it stands in cookies and metrics.
+        public var name: String
+        /// Host and port of ``url``.
+        public var endpoint: SocketEndpoint
+        /// Relative share for the weighted balances, 1 to 1000. Default 1.
+        public var weight: Int
+        /// `http://HOST:PORT`.
+        public var url: String { "http://\(endpoint)" }
+
+        public init(name: String, endpoint: SocketEndpoint, weight: Int = 1) {
+            self.name = name
+            self.endpoint = endpoint
+            self.weight = weight
+        }
+    }
+
+    /// How clients are pinned to the instance that holds their session.
+    public struct Affinity: Sendable, Equatable {
+        public enum Method: String, Sendable, CaseIterable {
+            /// A cookie of the proxy's own names the home.
+            case cookie
+            /// The client's address chooses the home.
+            case ipHash = "ip-hash"
+            /// A parameter of the request's query names the home.
+            case urlParameter = "url-parameter"
+        }
+
+        public enum SameSite: String, Sendable, CaseIterable {
+            case strict = "Strict"
+            case lax = "Lax"
+            case none = "None"
+        }
+
+        public enum SecureAttribute: String, Sendable, CaseIterable {
+            /// `Secure` when the client's connection is TLS, here or at a trusted proxy in front.
+            case auto
+            case always = "true"
+            case never = "false"
+        }
+
+        /// Default `cookie`.
+        public var method: Method
+        /// The cookie's name. Default `UNSTICK`.
+        public var cookie: String
+        /// The parameter's name; set when ``method`` is ``Method/urlParameter``.
+        public var parameter: String?
+        /// Cookies of other balancers to understand. Empty: not available yet.
+        public var adopt: [String]
+        /// Default `auto`.
+        public var secure: SecureAttribute
+        /// Default `Lax`.
+        public var sameSite: SameSite
+        /// Default `/`.
+        public var path: String
+        /// Default nil: the host that the client asked for.
+        public var domain: String?
+    }
+
+    /// Where the application's session id stands, and how its sessions behave.
+    public struct Session: Sendable, Equatable {
+        public enum Concurrency: String, Sendable, CaseIterable {
+            /// Three-way merge by top-level key.
+            case merge
+            /// Requests of one session never overlap.
+            case serialize
+            /// The last write wins.
+            case overwrite
+        }
+
+        /// The application's session cookie. Default `session`; nil when the id never stands in a cookie.
+        public var cookie: String?
+        /// A path or query parameter such as `jsessionid`.
+        public var urlParameter: String?
+        /// A request header with the id.
+        public var header: String?
+        /// For sessions whose application does not say. 1 s to 400 days, default 30 min.
+        public var ttl: Duration
+        /// Default `merge`.
+        public var concurrency: Concurrency
+    }
+
+    /// What proxy and bridges share.
+    public struct Bridge: Sendable, Equatable {
+        /// The secret's file, resolved. Default `bridge.key`.
+        public var secretFile: String
+        /// The file's content without a final line break; at least 32 bytes.
+        public var secret: Secret
+    }
+
+    /// Where sessions are externalized to.
+    public struct Store: Sendable, Equatable {
+        public enum Location: Sendable, Equatable {
+            /// In this process; gone when it ends.
+            case memory
+            /// A file, its path resolved.
+            case sqlite(path: String)
+        }
+
+        public enum Layout: String, Sendable, CaseIterable {
+            /// Unstick's own record.
+            case envelope
+        }
+
+        /// Default `sqlite:unstick.db`.
+        public var location: Location
+        /// Default `envelope`.
+        public var layout: Layout
+    }
+
+    public enum Balance: String, Sendable, CaseIterable {
+        case leastConnections = "least-connections"
+        case roundRobin = "round-robin"
+        case weightedLeastConnections = "weighted-least-connections"
+        case weightedRoundRobin = "weighted-round-robin"
+        case random
+    }
+
+    /// Active checks of every instance.
+    public struct Health: Sendable, Equatable {
+        /// Origin-form target of the check. Default `/healthz`.
+        public var path: String
+        /// Between two checks of one instance. 100 ms to 1 h, default 2 s.
+        public var interval: Duration
+        /// 10 ms to 1 min and not above ``interval``; default 1 s.
+        public var timeout: Duration
+        /// Good checks in a row that bring an instance back. 1 to 100, default 2.
+        public var rise: Int
+        /// Bad checks in a row that take it out. 1 to 100, default 3.
+        public var fall: Int
+    }
+
+    public struct Migration: Sendable, Equatable {
+        /// What the operator types to complete it. Default `migration`.
+        public var name: String
+        /// What phase `mirroring` does when the store cannot be written. Default `serve`.
+        public var onStoreError: RoutingTable.StoreErrorPolicy
+    }
+
+    /// Bytes unless the name says otherwise.
+    public struct Limits: Sendable, Equatable {
+        /// A request or response head. 1 KiB to 1 MiB, default 64 KiB.
+        public var head: Int
+        /// A request target. 256 B to 64 KiB and not above ``head``; default 8 KiB.
+        public var target: Int
+        /// Number of header fields. 16 to 1024, default 128.
+        public var fields: Int
+        /// A request body; nil: unlimited. Default nil.
+        public var body: Int?
+        /// A request body kept for a replay after hydration. 0 to 64 MiB, default 1 MiB.
+        public var replay: Int
+        /// Number of client connections per proxy. 1 to 1 000 000, default 20 000.
+        public var connections: Int
+        /// Number of connections to each instance per proxy. 1 to 65 535, default 256.
+        public var upstreamConnections: Int
+        /// A session's serialized state. 1 KiB to 256 MiB, default 16 MiB.
+        public var state: Int
+    }
+
+    public struct Timeouts: Sendable, Equatable {
+        /// Until an instance accepts a connection. Default 2 s.
+        public var connect: Duration
+        /// Until an instance's response head. Default 60 s.
+        public var response: Duration
+        /// Of a kept connection without a request. Default 75 s.
+        public var idle: Duration
+        /// From a request's first byte to the end of its head. Default 15 s.
+        public var clientHead: Duration
+        /// Of one store operation. Default 5 s.
+        public var store: Duration
+        /// For requests in flight when the process is told to stop. Default 30 s.
+        public var shutdown: Duration
+    }
+
+    /// Of a data plane process.
+    public struct Proxy: Sendable, Equatable {
+        /// Distinct among the proxies of one coordinator. Default `proxy-HOSTNAME`, or `proxy-1` without a host name.
+        public var name: String
+        /// Event loops. 1 to 256, default: number of cores.
+        public var threads: Int
+        /// Needed by `unstick proxy`, without meaning for `unstick up`. `http://HOST:PORT`.
+        public var coordinator: SocketEndpoint?
+        /// `/metrics` and `/healthz` of a proxy on its own; nil: none.
+        public var admin: SocketEndpoint?
+    }
+
+    /// Of a control plane process.
+    public struct Coordinator: Sendable, Equatable {
+        /// The journal's SQLite file, resolved. Default `unstick-journal.db`.
+        public var journal: String
+        /// How long an epoch may wait for every proxy. Default 60 s.
+        public var acknowledgeTimeout: Duration
+        /// How often verification rechecks sessions that changed meanwhile. 1 to 10 000, default 50.
+        public var verifyPasses: Int
+        /// How long a proxy may be silent before status calls it gone. Default 5 s.
+        public var silence: Duration
+        /// Time at 100 % before `complete` is allowed. Default 0.
+        public var soakTime: Duration
+        /// Whether `switch` demands a rehearsed rollback. Default false.
+        public var requireRehearsal: Bool
+    }
+
+    public struct Log: Sendable, Equatable {
+        public enum Level: String, Sendable, CaseIterable {
+            case trace, debug, info, notice, warning, error, critical
+        }
+
+        public enum Format: String, Sendable, CaseIterable {
+            case text, json
+        }
+
+        /// Default `info`.
+        public var level: Level
+        /// Default `text`.
+        public var format: Format
+    }
+}

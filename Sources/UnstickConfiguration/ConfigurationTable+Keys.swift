@@ -1,0 +1,249 @@
+internal import UnstickCore
+
+extension ConfigurationTable where Root == InstanceDraft {
+    /// The keys of one element of `instances`.
+    static var instance: ConfigurationTable {
+        ConfigurationTable(keys: [
+            ConfigurationKey(
+                "name",
+                required(.name),
+                \.name,
+                default: "required",
+                "The instance's name, the same over restarts; distinct."
+            ),
+            ConfigurationKey("url", required(.httpURL), \.endpoint, default: "required", "Where it listens; distinct."),
+            ConfigurationKey("weight", .count(1...1000), \.weight, "Its share under the `weighted-*` balances."),
+        ])
+    }
+
+    private static func required<Value>(_ kind: ValueKind<Value>) -> ValueKind<Value?> {
+        ValueKind(
+            expected: kind.expected,
+            read: { node, keyPath, log in kind.read(node, keyPath, &log).map { .some($0) } },
+            format: { _ in "required" }
+        )
+    }
+}
+
+extension ConfigurationTable where Root == ConfigurationDraft {
+    /// Every key of the file.
+    static func file(_ document: YAMLDocument?) -> ConfigurationTable {
+        ConfigurationTable(
+            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + limitKeys + planeKeys)
+    }
+
+    private typealias Key = ConfigurationKey<ConfigurationDraft>
+
+    private static let longest: Duration = .seconds(86400)
+
+    private static var processKeys: [Key] {
+        [
+            Key("listen", .listenAddress, \.configuration.listen, "Where clients connect."),
+            Key(
+                "admin", .listenAddress, \.configuration.admin,
+                "API, dashboard, `/metrics` and `/healthz`. Needs `admin-token-file` unless it is a loopback address."),
+            Key(
+                "admin-token-file", .optional(.filePath), \.configuration.adminTokenFile,
+                "File with the bearer token of the API, at least 32 bytes, readable by its owner only."),
+            Key(
+                "trusted-proxies", .list(.addressRange, of: "addresses or ranges such as 10.0.0.0/8", most: 256),
+                \.configuration.trustedProxies,
+                "Peers whose `X-Forwarded-*` and `Forwarded` headers are believed."),
+        ]
+    }
+
+    private static func instanceKeys(_ document: YAMLDocument?) -> [Key] {
+        [
+            Key("instances", .instances(of: document), \.instances, "The application's instances.")
+        ]
+    }
+
+    private static var sessionKeys: [Key] {
+        [
+            Key(
+                "affinity.method", .word(Configuration.Affinity.Method.allCases), \.configuration.affinity.method,
+                "How clients are pinned to their instance."),
+            Key(
+                "affinity.cookie", .cookieName, \.configuration.affinity.cookie,
+                "Name of the affinity cookie; another than `session.cookie`."),
+            Key(
+                "affinity.parameter", .optional(.parameterName), \.configuration.affinity.parameter,
+                "Query parameter that names the instance; needed by the method `url-parameter`."),
+            Key(
+                "affinity.adopt", .list(.adoptedCookie, of: "nothing", most: 16), \.configuration.affinity.adopt,
+                "Affinity cookies of other balancers to understand. Not available yet: only the empty list."),
+            Key(
+                "affinity.secure", .word(Configuration.Affinity.SecureAttribute.allCases),
+                \.configuration.affinity.secure,
+                "The affinity cookie's `Secure`; `auto`: when the client's connection is TLS."),
+            Key(
+                "affinity.same-site", .word(Configuration.Affinity.SameSite.allCases),
+                \.configuration.affinity.sameSite, "The affinity cookie's `SameSite`."),
+            Key("affinity.path", .cookiePath, \.configuration.affinity.path, "The affinity cookie's `Path`."),
+            Key(
+                "affinity.domain", .optional(.domain), \.configuration.affinity.domain,
+                "The affinity cookie's `Domain`; `null`: the host that the client asked for."),
+            Key(
+                "session.cookie", .optional(.cookieName), \.configuration.session.cookie,
+                "The application's session cookie; `null` when the id never stands in one."),
+            Key(
+                "session.url-parameter", .optional(.parameterName), \.configuration.session.urlParameter,
+                "Path or query parameter with the session id, such as `jsessionid`."),
+            Key(
+                "session.header", .optional(.fieldName), \.configuration.session.header,
+                "Request header with the session id."),
+            Key(
+                "session.ttl", .duration(.seconds(1)...longest * 400), \.configuration.session.ttl,
+                "How long a session lives without a request, where the application does not say."),
+            Key(
+                "session.concurrency", .word(Configuration.Session.Concurrency.allCases),
+                \.configuration.session.concurrency,
+                "What happens when two instances change one session at once: three-way merge by top-level key, one "
+                    + "request at a time, or the last write wins."),
+        ]
+    }
+
+    private static var storeKeys: [Key] {
+        [
+            Key(
+                "bridge.secret-file", .filePath, \.configuration.bridge.secretFile,
+                "File with the secret that proxy and bridges share, at least 32 bytes, readable by its owner only. "
+                    + "Relative to the configuration's folder, like every path."),
+            Key("store.url", .storeURL, \.configuration.store.location, "Where sessions are externalized to."),
+            Key(
+                "store.layout",
+                .word(Configuration.Store.Layout.allCases, unavailable: "is a layout that is not available yet"),
+                \.configuration.store.layout, "How records are laid out in the store."),
+        ]
+    }
+
+    private static var balanceKeys: [Key] {
+        [
+            Key(
+                "balance", .word(Configuration.Balance.allCases), \.configuration.balance,
+                "How requests without a home are spread."),
+            Key(
+                "health.path",
+                .target,
+                \.configuration.health.path,
+                "Target of the health check; 2xx and 3xx are good."
+            ),
+            Key(
+                "health.interval", .duration(.milliseconds(100)...(.seconds(3600))), \.configuration.health.interval,
+                "Between two checks of an instance."),
+            Key(
+                "health.timeout", .duration(.milliseconds(10)...(.seconds(60))), \.configuration.health.timeout,
+                "Of one check; not above `health.interval`."),
+            Key(
+                "health.rise",
+                .count(1...100),
+                \.configuration.health.rise,
+                "Good checks in a row that bring it back."
+            ),
+            Key("health.fall", .count(1...100), \.configuration.health.fall, "Bad checks in a row that take it out."),
+        ]
+    }
+
+    private static var limitKeys: [Key] {
+        let wait: ClosedRange<Duration> = .milliseconds(10)...(.seconds(3600))
+        return [
+            Key(
+                "limits.head",
+                .size(1 << 10...1 << 20),
+                \.configuration.limits.head,
+                "Largest request or response head."
+            ),
+            Key(
+                "limits.target", .size(256...64 << 10), \.configuration.limits.target,
+                "Longest request target; not above `limits.head`."),
+            Key("limits.fields", .count(16...1024), \.configuration.limits.fields, "Most header fields in a head."),
+            Key(
+                "limits.body", .optional(.size(0...1 << 50), word: "none"), \.configuration.limits.body,
+                "Largest request body; `none`: unlimited."),
+            Key(
+                "limits.replay", .size(0...64 << 20), \.configuration.limits.replay,
+                "Largest request body kept for a replay; requests with a longer one are hydrated first."),
+            Key(
+                "limits.connections", .count(1...1_000_000), \.configuration.limits.connections,
+                "Most client connections of a proxy."),
+            Key(
+                "limits.upstream-connections", .count(1...65535), \.configuration.limits.upstreamConnections,
+                "Most connections of a proxy to each instance."),
+            Key(
+                "limits.state",
+                .size(1 << 10...256 << 20),
+                \.configuration.limits.state,
+                "Largest serialized session."
+            ),
+            Key("timeouts.connect", .duration(wait), \.configuration.timeouts.connect, "Until an instance accepts."),
+            Key(
+                "timeouts.response", .duration(wait), \.configuration.timeouts.response,
+                "Until an instance's response head."),
+            Key(
+                "timeouts.idle",
+                .duration(wait),
+                \.configuration.timeouts.idle,
+                "Of a kept connection without a request."
+            ),
+            Key(
+                "timeouts.client-head", .duration(wait), \.configuration.timeouts.clientHead,
+                "From a request's first byte to the end of its head."),
+            Key("timeouts.store", .duration(wait), \.configuration.timeouts.store, "Of one store operation."),
+            Key(
+                "timeouts.shutdown", .duration(.zero...(.seconds(3600))), \.configuration.timeouts.shutdown,
+                "For requests in flight when the process is told to stop."),
+        ]
+    }
+
+    private static var planeKeys: [Key] {
+        [
+            Key(
+                "migration.name", .name, \.configuration.migration.name, "What the operator types to complete it."),
+            Key(
+                "migration.on-store-error", .word([.serve, .refuse]), \.configuration.migration.onStoreError,
+                "What phase `mirroring` does when the store cannot be written: serve and repair later, or answer 503."),
+            Key(
+                "proxy.name", .name, \.configuration.proxy.name, default: "proxy-HOSTNAME",
+                "Distinct among the proxies of one coordinator."),
+            Key(
+                "proxy.threads", .count(1...256), \.configuration.proxy.threads, default: "number of cores",
+                "Event loops."),
+            Key(
+                "proxy.coordinator", .optional(.httpURL), \.configuration.proxy.coordinator,
+                "The coordinator's API; needed by `unstick proxy`, without meaning for `unstick up`."),
+            Key(
+                "proxy.admin", .optional(.listenAddress), \.configuration.proxy.admin,
+                "`/metrics` and `/healthz` of a proxy on its own. Needs `admin-token-file` unless it is a loopback address."
+            ),
+            Key(
+                "coordinator.journal", .filePath, \.configuration.coordinator.journal, "The journal's SQLite file."),
+            Key(
+                "coordinator.acknowledge-timeout", .duration(.seconds(1)...longest),
+                \.configuration.coordinator.acknowledgeTimeout, "How long an epoch may wait for every proxy."),
+            Key(
+                "coordinator.verify-passes", .count(1...10_000), \.configuration.coordinator.verifyPasses,
+                "How often verification rechecks sessions that changed meanwhile."),
+            Key(
+                "coordinator.silence", .duration(.seconds(1)...(.seconds(3600))), \.configuration.coordinator.silence,
+                "How long a proxy may be silent before it is shown as gone."),
+            Key(
+                "coordinator.soak-time", .duration(.zero...longest * 400), \.configuration.coordinator.soakTime,
+                "Time at 100 % before `complete` is allowed."),
+            Key(
+                "coordinator.require-rehearsal", .truth, \.configuration.coordinator.requireRehearsal,
+                "Whether `switch` demands a rehearsed rollback."),
+            Key(
+                "log.level",
+                .word(Configuration.Log.Level.allCases),
+                \.configuration.log.level,
+                "The least level written."
+            ),
+            Key(
+                "log.format",
+                .word(Configuration.Log.Format.allCases),
+                \.configuration.log.format,
+                "One line per event."
+            ),
+        ]
+    }
+}
