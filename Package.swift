@@ -88,13 +88,15 @@ let package = Package(
         .target(
             name: "UnstickDemo", dependencies: ["ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioHTTP1, httpClient]
         ),
+        // From reports to the lines of a terminal; no I/O.
+        .target(name: "UnstickTerminal", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak"]),
 
         .executableTarget(
             name: "unstick",
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
                 "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
-                "UnstickDemo", "UnstickProxy", "UnstickSoak",
+                "UnstickDemo", "UnstickProxy", "UnstickSoak", "UnstickTerminal",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -138,6 +140,17 @@ let package = Package(
             ]
         ),
         .testTarget(name: "UnstickDemoTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickDemo", "UnstickSoak"]),
+        .testTarget(
+            name: "UnstickTerminalTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak", "UnstickTerminal"]
+        ),
+        // Every command's arguments, options and exit codes; starts the built binary for a few.
+        .testTarget(
+            name: "UnstickCommandTests",
+            dependencies: [
+                "ControlAPI", "ControlClient", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore",
+                "UnstickProxy", "unstick", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]
+        ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),
         .testTarget(
             name: "IntegrationTests",

@@ -59,15 +59,16 @@ struct DemoCommand: AsyncParsableCommand {
             let report = try await Self.untilSignal { try await demonstration.run() }
             try await http.shutdown()
             if output == .json { print(try ControlJSON.text(report)) }
-            if report.verdict == .fail { throw ExitCode(1) }
+            // The verdict is on the screen, or in the object.
+            if report.verdict == .fail { throw CommandFailure(.failed, "", isReported: true) }
         } catch {
             try? await http.shutdown()
             switch error {
-            case is ExitCode: throw error
-            case is CancellationError: Self.complain("interrupted; everything that was started has ended")
-            default: Self.complain("\(error)")
+            case let error as DemoError: throw CommandFailure(error.isUsage ? .usage : .failed, "\(error)")
+            case is CancellationError:
+                throw CommandFailure(.failed, "interrupted; everything that was started has ended")
+            default: throw error
             }
-            throw ExitCode((error as? DemoError)?.isUsage == true ? 2 : 1)
         }
     }
 
@@ -132,9 +133,5 @@ struct DemoCommand: AsyncParsableCommand {
             while let rest = try await group.next() { if let rest { return rest } }
             throw CancellationError()
         }
-    }
-
-    private static func complain(_ message: String) {
-        FileHandle.standardError.write(Data("unstick demo: \(message)\n".utf8))
     }
 }
