@@ -21,10 +21,11 @@ struct MigrationLedgerTests {
         #expect(ledger.isSettled)
         ledger.publish(Self.table(2, .mirroring))
         #expect(ledger.unsettled == ["a", "b"])
-        #expect(try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(2)) == .acknowledged)
+        let change1 = try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(2))
+        #expect(change1 == .acknowledged)
         #expect(ledger.unsettled == ["b"])
-        let forgotten = ledger.forget("b")
-        #expect(forgotten)
+        let isForgotten = ledger.forget("b")
+        #expect(isForgotten)
         #expect(ledger.isSettled)
     }
 
@@ -41,7 +42,8 @@ struct MigrationLedgerTests {
     func otherEpochs(epoch: UInt64) throws {
         var ledger = try Self.settled(.sticky)
         ledger.publish(Self.table(2, .mirroring))
-        #expect(try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(epoch)) == nil)
+        let change2 = try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(epoch))
+        #expect(change2 == nil)
         #expect(ledger.unsettled == ["a", "b"])
     }
 
@@ -76,7 +78,8 @@ struct MigrationLedgerTests {
     @Test("a restarted proxy knows nothing until it acknowledges: it behaves as externalized")
     func restart() throws {
         var ledger = try Self.settled(.stateless)
-        #expect(try ledger.report(name: "a", incarnation: "a2", acknowledged: nil) == .restarted)
+        let change3 = try ledger.report(name: "a", incarnation: "a2", acknowledged: nil)
+        #expect(change3 == .restarted)
         #expect(ledger.unsettled == ["a"])
         #expect(!Self.allows(ledger, .completed))
         #expect(Self.allows(ledger, .externalized))
@@ -102,7 +105,8 @@ struct MigrationLedgerTests {
     @Test("a newcomer holds up the next step until it has acknowledged")
     func newcomer() throws {
         var ledger = try Self.settled(.mirroring)
-        #expect(try ledger.report(name: "c", incarnation: "c1", acknowledged: nil) == .joined)
+        let change4 = try ledger.report(name: "c", incarnation: "c1", acknowledged: nil)
+        #expect(change4 == .joined)
         #expect(ledger.unsettled == ["c"])
     }
 

@@ -86,6 +86,11 @@ public final class Journal: Sendable {
         }
     }
 
+    /// For tests of what the file itself refuses.
+    func execute(_ sql: String) throws(JournalError) {
+        try access { database in try database.write { try $0.execute(sql: sql) } }
+    }
+
     // MARK: State
 
     func load() throws(JournalError) -> ControlState? {
