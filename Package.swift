@@ -84,12 +84,15 @@ let package = Package(
         // Load generator and history checker.
         .target(name: "UnstickSoak", dependencies: [nio, nioPosix, nioHTTP1]),
 
+        // From reports to the lines of a terminal; no I/O.
+        .target(name: "UnstickTerminal", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak"]),
+
         .executableTarget(
             name: "unstick",
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
                 "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
-                "UnstickProxy", "UnstickSoak",
+                "UnstickProxy", "UnstickSoak", "UnstickTerminal",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -130,6 +133,17 @@ let package = Package(
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
                 "UnstickCoordinator", "UnstickCore", "UnstickCrypto", logging, nio, nioPosix, nioHTTP1, httpClient,
+            ]
+        ),
+        .testTarget(
+            name: "UnstickTerminalTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak", "UnstickTerminal"]
+        ),
+        // Every command's arguments, options and exit codes; starts the built binary for a few.
+        .testTarget(
+            name: "UnstickCommandTests",
+            dependencies: [
+                "ControlAPI", "ControlClient", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore",
+                "UnstickProxy", "unstick", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),

@@ -46,6 +46,21 @@ extension ConfigurationProblem: CustomStringConvertible {
     }
 }
 
+/// A value that is valid, but not for the program that reads it; becomes a ``ConfigurationProblem`` with its place.
+public struct ConfigurationRestriction: Sendable, Equatable {
+    /// Such as `session.concurrency`.
+    public var keyPath: String
+    public var value: String?
+    /// What is wrong and what was expected. Names the value.
+    public var message: String
+
+    public init(keyPath: String, value: String?, message: String) {
+        self.keyPath = keyPath
+        self.value = value
+        self.message = message
+    }
+}
+
 /// Every mistake of a configuration, in the order of the file.
 public struct ConfigurationErrors: Error, Sendable, Equatable, CustomStringConvertible {
     /// Never empty.

@@ -1,0 +1,34 @@
+import ArgumentParser
+import ControlAPI
+import UnstickTerminal
+
+struct DrainCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "drain",
+        abstract: "Take an instance out of service without losing a session.",
+        discussion: """
+            Drained means three zeros: requests in flight, sessions, sessions that exist only there. The deadline \
+            reports what is left and drops nothing; --force gives up what is left and says how much it was.
+            """)
+
+    @Argument(help: "The instance's name.")
+    var name: String
+
+    @Option(help: ArgumentHelp("How long to wait for the three zeros.", valueName: "duration"))
+    var deadline: TimeSpanArgument?
+
+    @Flag(help: "Give up what is left at the deadline.")
+    var force = false
+
+    @OptionGroup var action: ActionOptions
+    @OptionGroup var connection: ConnectionOptions
+    @OptionGroup var output: OutputOptions
+
+    var kind: OperationKind {
+        .drain(instance: name, deadlineSeconds: deadline?.span.wholeSeconds, force: force)
+    }
+
+    func run() async throws {
+        try await OperationRunner(connection: connection, action: action, output: output).run(kind)
+    }
+}

@@ -1,0 +1,112 @@
+import ArgumentParser
+import ControlClient
+import Foundation
+import UnstickCore
+import UnstickTerminal
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case text, json
+
+    /// Whether the arguments ask for JSON, even where they cannot be parsed.
+    static func isJSON(in arguments: [String]) -> Bool {
+        let words = arguments.prefix { $0 != "--" }
+        for (word, next) in zip(words, words.dropFirst().map(Optional.some) + [nil]) {
+            switch word {
+            case "-o", "--output": if next == "json" { return true }
+            case "-ojson", "-o=json", "--output=json": return true
+            default: break
+            }
+        }
+        return false
+    }
+}
+
+/// `30s`, `5m`, `1h30m`.
+struct TimeSpanArgument: ExpressibleByArgument {
+    var span: TimeSpan
+
+    init?(argument: String) {
+        guard let span = TimeSpan(parsing: argument) else { return nil }
+        self.span = span
+    }
+}
+
+struct OutputOptions: ParsableArguments {
+    @Option(name: .shortAndLong, help: "text for people, json for programs; every JSON output names its schema.")
+    var output = OutputFormat.text
+
+    var isJSON: Bool { output == .json }
+}
+
+/// Where the coordinator is.
+struct ConnectionOptions: ParsableArguments {
+    @Option(
+        name: .customLong("coordinator"),
+        help: ArgumentHelp(
+            "The coordinator's address. Default: UNSTICK_COORDINATOR, or http://127.0.0.1:9090.", valueName: "url"))
+    var address: String?
+
+    @Option(help: ArgumentHelp("File with the admin token, as admin-token-file names it.", valueName: "path"))
+    var tokenFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "For operations: after this long it is given up and taken back. Otherwise: how long an answer may take.",
+            valueName: "duration"))
+    var timeout: TimeSpanArgument?
+
+    func validate() throws {
+        if let timeout, timeout.span.duration < .seconds(1) {
+            throw ValidationError("--timeout must be at least 1s")
+        }
+        if let address { try Self.check(address, "--coordinator") }
+    }
+
+    /// - Parameter isOperation: whether `--timeout` is the operation's instead of the answer's.
+    func client(isOperation: Bool = false) throws -> ControlClient {
+        let environment = ProcessInfo.processInfo.environment["UNSTICK_COORDINATOR"].flatMap { $0.isEmpty ? nil : $0 }
+        if address == nil, let environment { try Self.check(environment, "UNSTICK_COORDINATOR") }
+        return ControlClient(
+            address: address ?? environment ?? "http://127.0.0.1:9090",
+            token: try tokenFile.map(Self.readToken),
+            deadline: isOperation ? .seconds(10) : timeout?.span.duration ?? .seconds(10))
+    }
+
+    private static func check(_ address: String, _ source: String) throws {
+        let rest = ["http://", "https://"].first { address.hasPrefix($0) }.map { address.dropFirst($0.count) }
+        guard let rest, !rest.isEmpty, rest.first != "/", !rest.contains(where: { "@?#".contains($0) || $0 == " " })
+        else {
+            throw CommandFailure(.usage, "\(source): '\(address)' is not an address; expected http://HOST:PORT")
+        }
+    }
+
+    private static func readToken(_ path: String) throws -> String {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw CommandFailure(.usage, "--token-file: '\(path)' cannot be read")
+        }
+        var bytes = data[...]
+        while let last = bytes.last, last == 0x0a || last == 0x0d { bytes.removeLast() }
+        guard !bytes.isEmpty, bytes.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+            throw CommandFailure(.usage, "--token-file: '\(path)' holds something else than a token of visible ASCII")
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// How something that changes the migration is asked for.
+struct ActionOptions: ParsableArguments {
+    @Flag(help: "Run the planner and every gate, change nothing.")
+    var dryRun = false
+
+    @Flag(inversion: .prefixedNo, help: "Wait until the operation has ended.")
+    var wait = true
+
+    @Flag(name: .shortAndLong, help: "Do not ask.")
+    var yes = false
+
+    @Option(help: ArgumentHelp("Why; for the journal.", valueName: "text"))
+    var reason: String?
+
+    @Option(help: ArgumentHelp("Refuse (5) unless the routing table is still at this epoch.", valueName: "n"))
+    var expectedEpoch: UInt64?
+}

@@ -1,0 +1,116 @@
+import Foundation
+import Logging
+import NIOCore
+import Synchronization
+import UnixSignals
+
+/// Runs the parts of a serving process until a signal or the first failure, then stops them in order.
+///
+/// The first SIGTERM or SIGINT stops gracefully: parts that have a `stop` end by themselves and within their own limit,
+/// in the order given; then the others are cancelled. A second signal ends the process at once.
+struct Serving: Sendable {
+    struct Part: Sendable {
+        /// What it does, for messages: `listen`.
+        var name: String
+        /// Its address, for messages.
+        var address: String?
+        /// Serves until it is stopped or cancelled; calls `ready` once.
+        var run: @Sendable (_ ready: @escaping @Sendable () -> Void) async throws -> Void
+        /// Asks it to end; nil: it is cancelled, after those that are asked have ended.
+        var stop: (@Sendable () -> Void)?
+    }
+
+    private enum Event: Sendable {
+        case signal(UnixSignal)
+        case ended(part: Int, failure: CommandFailure?)
+    }
+
+    /// Which parts are not ready yet.
+    private final class Readiness: Sendable {
+        private let waiting: Mutex<Set<Int>>
+
+        init(_ count: Int) { waiting = Mutex(Set(0..<count)) }
+
+        /// Whether this part was the last.
+        func isCompleted(by part: Int) -> Bool {
+            waiting.withLock { $0.remove(part) != nil && $0.isEmpty }
+        }
+    }
+
+    var parts: [Part]
+    var logger: Logger
+
+    /// - Parameter onReady: called once, when every part is ready.
+    /// - Throws: ``CommandFailure`` of the part that failed first.
+    func run(onReady: @escaping @Sendable () -> Void) async throws {
+        let readiness = Readiness(parts.count)
+        let result: Result<Void, CommandFailure> = await withTaskGroup(of: Event.self) { tasks in
+            for (index, part) in parts.enumerated() {
+                tasks.addTask {
+                    do {
+                        try await part.run {
+                            if readiness.isCompleted(by: index) { onReady() }
+                        }
+                        return .ended(part: index, failure: nil)
+                    } catch {
+                        return .ended(part: index, failure: Self.failure(error, of: part))
+                    }
+                }
+            }
+            tasks.addTask { await Self.firstSignal(logger) }
+            return await supervise(&tasks)
+        }
+        try result.get()
+    }
+
+    private func supervise(_ tasks: inout TaskGroup<Event>) async -> Result<Void, CommandFailure> {
+        var running = Set(parts.indices)
+        var result: Result<Void, CommandFailure>?
+        while !running.isEmpty, let event = await tasks.next() {
+            switch event {
+            case .signal(let signal):
+                logger.notice("stopping", metadata: ["signal": "\(signal)"])
+                if result == nil { result = .success(()) }
+            case .ended(let index, let failure):
+                running.remove(index)
+                // What ends while everything is being stopped ends as it should.
+                if result == nil {
+                    result = .failure(failure ?? CommandFailure(.failed, "\(parts[index].name) has ended by itself"))
+                }
+            }
+            let asked = running.filter { parts[$0].stop != nil }
+            if asked.isEmpty { tasks.cancelAll() } else { for index in asked { parts[index].stop?() } }
+        }
+        tasks.cancelAll()
+        return result ?? .success(())
+    }
+
+    /// Stays to end the process at the second signal.
+    private static func firstSignal(_ logger: Logger) async -> Event {
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
+        var iterator = signals.makeAsyncIterator()
+        let first = await iterator.next() ?? .sigterm
+        let later = iterator
+        // Not a child task: it must not hold up the graceful end, which it is there to cut short.
+        Task.detached {
+            var iterator = later
+            guard let second = await iterator.next() else { return }
+            logger.warning("ended at once", metadata: ["signal": "\(second)"])
+            _exit(128 + second.rawValue)
+        }
+        return .signal(first)
+    }
+
+    /// One sentence with the value and where it is configured.
+    static func failure(_ error: any Error, of part: Part) -> CommandFailure {
+        if let failure = error as? CommandFailure { return failure }
+        let place = part.address.map { "\(part.name): cannot listen on \($0)" } ?? part.name
+        guard let error = error as? IOError else { return CommandFailure(.failed, "\(place): \(error)") }
+        switch error.errnoCode {
+        case EADDRINUSE: return CommandFailure(.failed, "\(place): the port is in use by another process")
+        case EACCES: return CommandFailure(.failed, "\(place): not permitted; ports below 1024 need a privilege")
+        case EADDRNOTAVAIL: return CommandFailure(.failed, "\(place): this machine does not have that address")
+        default: return CommandFailure(.failed, "\(place): \(String(cString: strerror(error.errnoCode)))")
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import ControlClient
+import SessionStore
+import UnstickConfiguration
+import UnstickProxy
+
+struct ProxyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "proxy", abstract: "The data plane alone; several may share one configuration.",
+        discussion: """
+            Serves without its coordinator too, in the last phase it acknowledged. SIGTERM or Ctrl-C stops it \
+            gracefully, a second one at once.
+            """)
+
+    @OptionGroup var file: ConfigurationOptions
+
+    @Option(help: ArgumentHelp("Where clients connect, instead of the file's.", valueName: "host:port"))
+    var listen: String?
+
+    @Option(help: ArgumentHelp("Its name, instead of the file's; distinct among the proxies.", valueName: "name"))
+    var name: String?
+
+    @Option(help: ArgumentHelp("The coordinator, instead of the file's.", valueName: "url"))
+    var coordinator: String?
+
+    func run() async throws {
+        let configuration = try file.load(for: .proxy, listen: listen, name: name, coordinator: coordinator)
+        guard let endpoint = configuration.proxy.coordinator else {
+            throw CommandFailure(.usage, "proxy.coordinator: is missing; expected http://HOST:PORT")
+        }
+        let logger = configuration.log.logger("unstick")
+        ProcessSetup.prepare(logger)
+        let secret = try configuration.bridgeSecret()
+        let store = try configuration.openStore(configuration.log.logger("unstick.store"), clock: SystemClock.wall)
+        let client = ControlClient(
+            address: "http://\(endpoint)", token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) })
+        let proxy = await Proxy(
+            options: configuration.proxyOptions(secret: secret), store: store, link: HTTPCoordinatorLink(client: client),
+            logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
+        let serving = Serving(parts: [.proxy(proxy, configuration)], logger: logger)
+        let result = await Result {
+            try await serving.run {
+                Output.line(
+                    "unstick proxy: serving http://\(configuration.listen) as \(configuration.proxy.name), "
+                        + "coordinator http://\(endpoint)")
+            }
+        }
+        try? await store.shutdown()
+        try result.get()
+    }
+}

@@ -1,0 +1,71 @@
+import ArgumentParser
+import SessionStore
+import UnstickConfiguration
+import UnstickCoordinator
+import UnstickCore
+import UnstickProxy
+
+struct UpCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "up", abstract: "Coordinator and proxy in one process.",
+        discussion: "SIGTERM or Ctrl-C stops it gracefully, a second one at once.")
+
+    @OptionGroup var file: ConfigurationOptions
+
+    @Option(help: ArgumentHelp("Where clients connect, instead of the file's.", valueName: "host:port"))
+    var listen: String?
+
+    @Option(help: ArgumentHelp("The admin address, instead of the file's.", valueName: "host:port"))
+    var admin: String?
+
+    @Option(help: ArgumentHelp("The proxy's name, instead of the file's.", valueName: "name"))
+    var name: String?
+
+    @OptionGroup var allowances: AllowanceOptions
+
+    func run() async throws {
+        let configuration = try file.load(for: .up, listen: listen, admin: admin, name: name)
+        let logger = configuration.log.logger("unstick")
+        ProcessSetup.prepare(logger)
+        let secret = try configuration.bridgeSecret()
+        let store = try configuration.openStore(configuration.log.logger("unstick.store"), clock: SystemClock.wall)
+        let plane = try ControlPlane(
+            configuration, store: store, secret: secret, allowances: allowances.value, clock: SystemClock.wall)
+        let proxy = await Proxy(
+            options: configuration.proxyOptions(secret: secret), store: store, link: plane.coordinator,
+            logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
+        let serving = Serving(
+            parts: [
+                .proxy(proxy, configuration), .admin(plane.api, configuration), .coordinator(plane.coordinator),
+            ], logger: logger)
+        let result = await Result {
+            try await serving.run {
+                Output.line(
+                    "unstick up: serving http://\(configuration.listen), admin http://\(configuration.admin), "
+                        + "phase \(plane.coordinator.currentTable.phase)")
+            }
+        }
+        await plane.close()
+        try? await store.shutdown()
+        try result.get()
+    }
+}
+
+/// What only tests and demonstrations ask for.
+struct AllowanceOptions: ParsableArguments {
+    @Flag(help: "Let `mirror` accept a store that forgets when its process ends; for demonstrations.")
+    var allowVolatileStore = false
+
+    @Flag(help: ArgumentHelp("Let operations name a journal entry at which to die; for rehearsals.", visibility: .hidden))
+    var allowKillPoints = false
+
+    var value: ControlPlane.Allowances {
+        ControlPlane.Allowances(volatileStore: allowVolatileStore, killPoints: allowKillPoints)
+    }
+}
+
+extension Result where Failure == any Error {
+    init(_ body: () async throws -> Success) async {
+        do { self = .success(try await body()) } catch { self = .failure(error) }
+    }
+}
