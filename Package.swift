@@ -136,7 +136,7 @@ let package = Package(
             name: "UnstickCoordinatorTests",
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
-                "UnstickCoordinator", "UnstickCore", "UnstickCrypto", nio, nioPosix, nioHTTP1, httpClient,
+                "UnstickCoordinator", "UnstickCore", "UnstickCrypto", logging, nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
         .testTarget(name: "UnstickDemoTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickDemo", "UnstickSoak"]),

@@ -117,7 +117,7 @@ struct AdminTests {
     @Test("everything over the wire: report, table, operation, journal, status, metrics")
     func wire() async throws {
         let world = try World(World.table(.sticky))
-        try await Self.withServer(world) { client, address in
+        try await Self.withServer(world) { (client, address) async throws in
             let reply = try await client.report(world.proxies[0].report(instances: world.table.instances))
             #expect(reply.table == world.table)
             #expect(try await client.table(newerThan: Epoch(10), patience: .zero) == nil)
@@ -125,7 +125,7 @@ struct AdminTests {
             #expect(try await client.currentOperation() == nil)
             let started = try await client.start(OperationRequest(kind: .mirror, by: "ops@test", reason: "friday"))
             #expect(try await client.currentOperation()?.id == started.id)
-            do {
+            do throws(ControlClientError) {
                 _ = try await client.start(OperationRequest(kind: .mirror, by: "other"))
                 Issue.record("accepted")
             } catch {
@@ -171,7 +171,7 @@ struct AdminTests {
     @Test("what is wrong is answered with a status, a code and a sentence")
     func problems() async throws {
         let world = try World(World.table(.sticky))
-        try await Self.withServer(world) { client, address in
+        try await Self.withServer(world) { (client, address) async throws in
             let json: HTTPHeaders = ["Content-Type": "application/json"]
             #expect(try await Self.fetch("\(address)/nothing").status == 404)
             #expect(try await Self.fetch("\(address)/v1/status", method: .POST, headers: json).status == 405)
@@ -189,7 +189,7 @@ struct AdminTests {
             await #expect(throws: ControlClientError.self) { try await client.forget(proxy: "nobody") }
         }
         let nowhere = ControlClient(address: "http://127.0.0.1:1", deadline: .seconds(2))
-        do {
+        do throws(ControlClientError) {
             _ = try await nowhere.status()
             Issue.record("answered")
         } catch {
@@ -200,7 +200,7 @@ struct AdminTests {
     @Test("a token is demanded from everybody, and an address that others reach demands a token")
     func token() async throws {
         let world = try World(World.table(.sticky))
-        try await Self.withServer(world, token: "0123456789abcdef") { client, address in
+        try await Self.withServer(world, token: "0123456789abcdef") { (client, address) async throws in
             #expect(try await client.status().phase == .sticky)
             #expect(try await Self.fetch("\(address)/v1/status").status == 401)
             #expect(try await Self.fetch("\(address)/healthz").status == 200)

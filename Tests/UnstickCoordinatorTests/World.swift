@@ -1,5 +1,6 @@
 import ControlAPI
 import Foundation
+import Logging
 import MemorySessionStore
 import NIOCore
 import NIOPosix
@@ -189,7 +190,7 @@ final class World {
     ) throws -> Coordinator {
         try Coordinator(
             options: options, store: store, verification: verification, journal: journal, eventLoop: eventLoop,
-            clock: time.clock, crash: {})
+            clock: time.clock, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), crash: {})
     }
 
     static func table(
@@ -269,6 +270,8 @@ final class World {
                 time.advance(by: .seconds(61))
                 try reportAll()
                 coordinator.tick()
+                // The runner needs a thread to see it.
+                await Task.yield()
                 continue
             }
             await coordinator.signal.wait(after: version)
