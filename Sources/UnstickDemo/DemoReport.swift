@@ -1,4 +1,4 @@
-import UnstickSoak
+public import UnstickSoak
 
 /// `unstick demo -o json`: what the whole story came to.
 public struct DemoReport: Codable, Sendable {
@@ -15,6 +15,8 @@ public struct DemoReport: Codable, Sendable {
     /// In the order of the story; only those that were begun, and the last reading of every counter.
     public var phases: [PhaseFigures]
     public var totals: Totals
+    /// The first wrong answers, without cookie values.
+    public var violations: [ViolationExample]
 
     public enum Verdict: String, Codable, Sendable { case pass, fail }
     public enum AdminSession: String, Codable, Sendable { case kept, lost }
@@ -80,6 +82,7 @@ public struct DemoReport: Codable, Sendable {
     ///   - failure: what ended the story early.
     init(chapters: [String], visits: [Visit], soak: SoakReport, failure: String?) {
         clients = soak.clients
+        violations = soak.violations
         phases = soak.stages.map { stage in
             let visit = visits.last { $0.chapter == stage.name }
             return PhaseFigures(

@@ -5,6 +5,8 @@ import UnstickSoak
 struct Storyteller: Sendable {
     let screen: Screen
 
+    private static let examplesShown = 8
+
     func opening(_ site: DemoSite) {
         let options = site.options
         screen.line(screen.styled("From sticky sessions to stateless, live", .bold))
@@ -86,7 +88,13 @@ struct Storyteller: Sendable {
     func verdict(_ report: DemoReport) {
         let totals = report.totals
         screen.line()
-        for failure in report.failures { screen.paragraph("✗ \(failure)", indent: 0, style: .bad) }
+        for failure in report.failures { screen.paragraph("✗ \(failure)", style: .bad) }
+        for example in report.violations.prefix(Self.examplesShown) {
+            screen.paragraph(
+                "\(example.kind.rawValue) at \(example.atMs) ms, client \(example.client), in "
+                    + "\(example.stage ?? "no stage"): saw \(example.seen), expected \(example.expected)",
+                indent: 2)
+        }
         let passed = report.verdict == .pass
         screen.line(
             screen.styled(
