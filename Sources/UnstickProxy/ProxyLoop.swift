@@ -78,6 +78,9 @@ final class ProxyLoop {
 
     var connectionCount: Int { exchanges.count }
 
+    /// Exchanges whose client has gone and whose mirror step is not done.
+    var orphanCount: Int { exchanges.values.count { $0.client == nil } }
+
     // MARK: Tables and epochs
 
     /// Uses a newer table for every request that begins from now on. Older ones are ignored.

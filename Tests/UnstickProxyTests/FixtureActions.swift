@@ -59,3 +59,25 @@ extension ProxyFixture {
         }
     }
 }
+
+extension ProxyFixture {
+    /// Sends a request, waits for `condition`, and closes the connection without reading an answer.
+    func sendAndHangUp(_ text: String, when condition: () async throws -> Void) async throws {
+        let channel = try await ClientBootstrap(group: group).connect(host: "127.0.0.1", port: port).get()
+        try await channel.writeAndFlush(ByteBuffer(string: text))
+        try await condition()
+        try await channel.close()
+    }
+
+    /// Waits until the proxy has noticed that a client has gone in the middle of its request.
+    func untilOrphaned() async {
+        while true {
+            var orphans = 0
+            for bound in proxy.loopsForTests {
+                orphans += (try? await bound.eventLoop.submit { bound.value.orphanCount }.get()) ?? 0
+            }
+            if orphans > 0 { return }
+            await Task.yield()
+        }
+    }
+}

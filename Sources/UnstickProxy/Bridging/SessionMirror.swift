@@ -328,6 +328,9 @@ extension ProxyLoop {
     private static let repairsAtOnce = 32
 
     /// Takes dirty sessions into the store from the memory that has them.
+    ///
+    /// Compare-and-set on what the store held before the memory was read: an export that is slow, from an instance
+    /// that restarts meanwhile, must not land over what that instance's next life has saved.
     func repairDirtySessions() {
         for (id, entry) in dirty.beginRepairs(Self.repairsAtOnce, now: now) {
             guard table.table.phase != .sticky, let served = table.index(named: entry.home) else {
@@ -338,28 +341,55 @@ extension ProxyLoop {
             let context = MirrorContext(
                 table: table, phase: .mirroring, pool: table.pools[served], served: served, home: entry.home,
                 stored: nil)
-            BridgeEndpoints.export(id, pool: context.pool, loop: self) { result in
-                self.repair(id, entry, exported: result, in: context)
+            store.version(of: id, on: eventLoop).assumeIsolated().whenComplete { result in
+                switch result {
+                case .failure(let error): self.repairFailed(id, entry, error)
+                case .success(let found):
+                    let observed = found.flatMap { $0.generation == context.generation ? $0 : nil }
+                    if observed?.isTombstone == true {
+                        return self.dirty.endRepair(id, entry, repaired: true, now: self.now)
+                    }
+                    BridgeEndpoints.export(id, pool: context.pool, loop: self) { exported in
+                        self.repair(id, entry, exported: exported, observed: observed, in: context)
+                    }
+                }
             }
         }
     }
 
+    private func repairFailed(_ id: String, _ entry: DirtySet.Entry, _ error: any Error) {
+        storeFailed(error)
+        dirty.endRepair(id, entry, repaired: false, now: now)
+    }
+
     private func repair(
         _ id: String, _ entry: DirtySet.Entry, exported: Result<ExportedSession?, EndpointFailure>,
-        in context: MirrorContext
+        observed: StoredVersion?, in context: MirrorContext
     ) {
         switch exported {
         case .failure:
             dirty.endRepair(id, entry, repaired: false, now: now)
         case .success(let session?):
+            guard session.change.version != observed?.version else {
+                return dirty.endRepair(id, entry, repaired: true, now: now)
+            }
             let record = SessionRecord(
                 id: id, generation: context.generation, version: session.change.version, codec: session.change.codec,
                 state: session.state, ttlSeconds: session.change.ttlSeconds,
                 expiresAt: Self.storeExpiry(ttlSeconds: session.change.ttlSeconds, now: clock()), home: entry.home,
                 writer: session.incarnation)
-            store.save(record, when: .newerWins, on: eventLoop).assumeIsolated().whenComplete { result in
-                if case .failure(let error) = result { self.storeFailed(error) } else { self.storeHealth = .up }
-                self.dirty.endRepair(id, entry, repaired: (try? result.get()) != nil, now: self.now)
+            store.save(record, when: .base(observed?.version), on: eventLoop).assumeIsolated().whenComplete { result in
+                switch result {
+                case .failure(let error): self.repairFailed(id, entry, error)
+                case .success(let outcome):
+                    self.storeHealth = .up
+                    // A conflict means that a request has saved it meanwhile: look again.
+                    if case .conflict = outcome {
+                        self.dirty.endRepair(id, entry, repaired: false, now: self.now)
+                    } else {
+                        self.dirty.endRepair(id, entry, repaired: true, now: self.now)
+                    }
+                }
             }
         case .success(nil) where entry.wasDestroyed:
             let tombstone = SessionRecord(
@@ -368,8 +398,12 @@ extension ProxyLoop {
                 expiresAt: Self.storeExpiry(ttlSeconds: max(entry.ttlSeconds, 60), now: clock()), home: entry.home,
                 writer: "", isTombstone: true)
             store.destroy(tombstone, on: eventLoop).assumeIsolated().whenComplete { result in
-                if case .failure(let error) = result { self.storeFailed(error) } else { self.storeHealth = .up }
-                self.dirty.endRepair(id, entry, repaired: (try? result.get()) != nil, now: self.now)
+                switch result {
+                case .failure(let error): self.repairFailed(id, entry, error)
+                case .success:
+                    self.storeHealth = .up
+                    self.dirty.endRepair(id, entry, repaired: true, now: self.now)
+                }
             }
         case .success(nil):
             dirty.endRepair(id, entry, repaired: true, now: now)

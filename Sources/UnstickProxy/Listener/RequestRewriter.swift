@@ -85,6 +85,8 @@ enum RequestRewriter {
         case .forwarded, .xForwardedFor, .xForwardedProto, .xForwardedHost, .xForwardedPort, .xRealIP: return true
         // The proxy answers `100-continue` itself.
         case .expect: return true
+        // A known name spelt with `_`: CGI and WSGI would merge it with the real one.
+        case .disguised: return true
         default: return field.known.isHopByHop || field.known.isUnstick
         }
     }

@@ -4,7 +4,7 @@ import pytest
 from kit import NOW, Instance, Proxy, answer_of, fields_of, state_of, version_tag
 
 from unstick_bridge.bridge import RequestSession
-from unstick_bridge.protocol import STATE_HEADER
+from unstick_bridge.protocol import STATE_HEADER, VersionTag
 
 HERE = {"n": 5}
 #: Memory holds the session at version 5 with the state HERE.
@@ -32,6 +32,7 @@ def outcome(begun):
         ("externalized", [f"want={LOCAL}"], SERVE),
         ("externalized", [f"want={version_tag(4, {})}"], SERVE),
         ("externalized", [f"want={version_tag(6, HERE)}"], STALE),
+        ("externalized", [f"want={version_tag(5, {'n': 6})}"], STALE),
         ("externalized", ["absent"], SERVE),
         ("stateless", [f"want={LOCAL}"], SERVE),
         ("stateless", [f"want={version_tag(4, {})}"], STALE),
@@ -47,6 +48,17 @@ def outcome(begun):
 )
 def test_a_session_in_memory_is_served_or_stale(phase, fields, expected):
     assert outcome(instance_with_local_copy().begin(phase, "id-1", *fields)) == expected
+
+
+def test_a_newer_copy_is_stale_when_it_went_through_another_state_of_the_wanted_number():
+    # Memory's version 6 was never acknowledged; another instance made the 6 that the store has.
+    instance = instance_with_local_copy()
+    for n in (6, 7):
+        instance.visit("externalized", "id-1", f"want={LOCAL}", change={"n": n})
+    assert outcome(instance.begin("externalized", "id-1", f"want={version_tag(6, {'n': 6})}")) == SERVE
+    assert outcome(instance.begin("externalized", "id-1", f"want={version_tag(6, {'n': 60})}")) == STALE
+    assert isinstance(instance.begin_put("externalized", "id-1", 6, {"n": 60}), RequestSession)
+    assert instance.bridge.ledger.current("id-1").version_tag == VersionTag.parse(version_tag(6, {"n": 60}))
 
 
 @pytest.mark.parametrize("phase", ["mirroring", "externalized", "stateless", "completed"])
@@ -79,7 +91,7 @@ def test_absent_evicts_the_local_copy_where_the_store_is_the_authority(phase, ev
         ("mirroring", 5, False),
         ("mirroring", 6, True),
         ("externalized", 4, False),
-        ("externalized", 5, False),
+        ("externalized", 5, True),
         ("externalized", 6, True),
         ("stateless", 4, True),
         ("stateless", 5, True),

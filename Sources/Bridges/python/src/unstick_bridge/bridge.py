@@ -201,6 +201,8 @@ class Bridge:
             return False
         if phase.needs_exact_copy or not entry.confirmed:
             return True
+        if phase.store_is_authority and entry.contradicts(put):
+            return True
         return entry.version_tag.version < put.version
 
     @staticmethod
@@ -211,7 +213,9 @@ class Bridge:
             return entry.version_tag == want
         if want is None or entry.version_tag == want:
             return True
-        return entry.confirmed and entry.version_tag.version >= want.version
+        # A newer copy serves only if it descends from what the store has. Otherwise it holds a change that was never
+        # acknowledged, and lacks one that was (made elsewhere under the same number).
+        return entry.confirmed and entry.version_tag.version >= want.version and not entry.contradicts(want)
 
     def _serve(self, request: RequestSession, found: "Optional[Tuple[Entry, SessionCopy]]") -> RequestSession:
         if found is not None:

@@ -218,7 +218,7 @@ def _hydrate(bridge: Bridge, session_id: str, header: Optional[str], state: byte
         raise ContractError(400, "malformed", f"PUT needs {SESSION_HEADER}: put=…; codec=…; ttl=…; sig=…")
     fields = parse_fields(header)
     put = parse_hydration(fields)
-    phase = parse_phase(fields["phase"]) if "phase" in fields else Phase.EXTERNALIZED
+    phase = parse_phase(fields["phase"]) if "phase" in fields else Phase.MIRRORING
     put.verify(bridge.secret, session_id, state)
     with bridge.ledger.lock(session_id):
         found = bridge.ledger.look(session_id, trusted=not phase.needs_exact_copy)

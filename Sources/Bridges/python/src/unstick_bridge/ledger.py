@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from .memory import SessionCopy, SessionMemory
@@ -20,6 +20,9 @@ from .protocol import VersionTag, tag_of
 
 #: How many ids that are no longer in memory keep their highest version number.
 RETIRED_MAX = 200_000
+#: Versions that a copy remembers having gone through. Only changes that were never acknowledged lie between the
+#: store's version and memory's, and few of them can be under way at once.
+LINEAGE_MAX = 32
 RECENT_BYTES_MAX = 64 * 1024 * 1024
 RECENT_COUNT_MAX = 10_000
 
@@ -40,6 +43,20 @@ class Entry:
     #: False for a version that this process proposed on its own copy and that the store may have refused.
     confirmed: bool = True
     accessed: Optional[int] = None
+    #: Digests by version number of what this life of the session went through lately, the present version included.
+    lineage: "OrderedDict[int, str]" = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.extend_lineage()
+
+    def extend_lineage(self) -> None:
+        self.lineage[self.version_tag.version] = self.version_tag.tag
+        while len(self.lineage) > LINEAGE_MAX:
+            self.lineage.popitem(last=False)
+
+    def contradicts(self, version_tag: VersionTag) -> bool:
+        """Whether this copy went through another state of that number: a change of it was never acknowledged."""
+        return self.lineage.get(version_tag.version, version_tag.tag) != version_tag.tag
 
     def announce(self) -> None:
         self.announced = self.version_tag
@@ -171,6 +188,7 @@ class Ledger:
         entry.foreign_state = None
         entry.unannounced = True
         entry.confirmed = entry.confirmed and trusted
+        entry.extend_lineage()
 
     def _enter(self, session_id: str, entry: Entry) -> None:
         self._entries[session_id] = entry
