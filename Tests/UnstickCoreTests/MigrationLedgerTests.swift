@@ -21,11 +21,10 @@ struct MigrationLedgerTests {
         #expect(ledger.isSettled)
         ledger.publish(Self.table(2, .mirroring))
         #expect(ledger.unsettled == ["a", "b"])
-        let change1 = try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(2))
-        #expect(change1 == .acknowledged)
+        #expect(try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(2)) == .acknowledged)
         #expect(ledger.unsettled == ["b"])
-        let isForgotten = ledger.forget("b")
-        #expect(isForgotten)
+        let forgotten = ledger.forget("b")
+        #expect(forgotten)
         #expect(ledger.isSettled)
     }
 
@@ -42,8 +41,7 @@ struct MigrationLedgerTests {
     func otherEpochs(epoch: UInt64) throws {
         var ledger = try Self.settled(.sticky)
         ledger.publish(Self.table(2, .mirroring))
-        let change2 = try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(epoch))
-        #expect(change2 == nil)
+        #expect(try ledger.report(name: "a", incarnation: "a1", acknowledged: Epoch(epoch)) == nil)
         #expect(ledger.unsettled == ["a", "b"])
     }
 
@@ -78,8 +76,7 @@ struct MigrationLedgerTests {
     @Test("a restarted proxy knows nothing until it acknowledges: it behaves as externalized")
     func restart() throws {
         var ledger = try Self.settled(.stateless)
-        let change3 = try ledger.report(name: "a", incarnation: "a2", acknowledged: nil)
-        #expect(change3 == .restarted)
+        #expect(try ledger.report(name: "a", incarnation: "a2", acknowledged: nil) == .restarted)
         #expect(ledger.unsettled == ["a"])
         #expect(!Self.allows(ledger, .completed))
         #expect(Self.allows(ledger, .externalized))
@@ -105,8 +102,7 @@ struct MigrationLedgerTests {
     @Test("a newcomer holds up the next step until it has acknowledged")
     func newcomer() throws {
         var ledger = try Self.settled(.mirroring)
-        let change4 = try ledger.report(name: "c", incarnation: "c1", acknowledged: nil)
-        #expect(change4 == .joined)
+        #expect(try ledger.report(name: "c", incarnation: "c1", acknowledged: nil) == .joined)
         #expect(ledger.unsettled == ["c"])
     }
 
