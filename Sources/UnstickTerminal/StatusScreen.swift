@@ -88,7 +88,8 @@ package struct StatusScreen: Sendable {
     }
 
     private var coverage: [ScreenLine] {
-        guard let coverage = report.coverage else {
+        // What was verified before a return to sticky says nothing about now.
+        guard let coverage = report.coverage, report.phase != .sticky else {
             let why = report.phase == .sticky ? "nothing is mirrored in sticky" : "not verified yet"
             return [ScreenLine("Coverage  ", .strong).appending(why, .faint)]
         }

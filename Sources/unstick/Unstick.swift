@@ -67,6 +67,12 @@ struct Unstick: AsyncParsableCommand {
                 return .done
             }
             failure = CommandFailure(code == .validationFailure ? .usage : .failed, text)
+            if isJSON {
+                // Programs get the sentence without the usage text around it.
+                Output.json(CommandFailure(failure.status, message(for: error)).report)
+                Output.errorLine(text)
+                return failure.status
+            }
         }
         if isJSON, !failure.isReported { Output.json(failure.report) }
         if !failure.message.isEmpty { Output.errorLine(failure.message) }
