@@ -278,4 +278,20 @@ struct OperationTests {
         #expect(world.table.phase == .externalized)
         gate.withLock { $0 }?.resume()
     }
+
+    @Test("run owns all of it and ends when it is cancelled; the operation stays for the next start")
+    func runs() async throws {
+        let world = try World(World.table(.sticky))
+        world.proxies[1].isWilling = false
+        let coordinator = world.coordinator
+        let run = Task { try await coordinator.run() }
+        let id = try await coordinator.submit(OperationRequest(kind: .mirror, by: "ops"), from: nil).id
+        #expect(try await coordinator.table(newerThan: Epoch(10), patience: .seconds(60))?.phase == .mirroring)
+        run.cancel()
+        try await run.value
+        #expect(coordinator.currentOperation()?.id == id)
+        world.proxies[1].isWilling = true
+        try await world.restart()
+        #expect(try await world.drive(id)?.outcome?.code == .done)
+    }
 }
