@@ -84,6 +84,10 @@ let package = Package(
         // Load generator and history checker.
         .target(name: "UnstickSoak", dependencies: [nio, nioPosix, nioHTTP1]),
 
+        // The whole story on one machine: `unstick demo`.
+        .target(
+            name: "UnstickDemo", dependencies: ["ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioHTTP1, httpClient]
+        ),
         // From reports to the lines of a terminal; no I/O.
         .target(name: "UnstickTerminal", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak"]),
 
@@ -92,7 +96,7 @@ let package = Package(
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
                 "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
-                "UnstickProxy", "UnstickSoak", "UnstickTerminal",
+                "UnstickDemo", "UnstickProxy", "UnstickSoak", "UnstickTerminal",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -135,6 +139,7 @@ let package = Package(
                 "UnstickCoordinator", "UnstickCore", "UnstickCrypto", logging, nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
+        .testTarget(name: "UnstickDemoTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickDemo", "UnstickSoak"]),
         .testTarget(
             name: "UnstickTerminalTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak", "UnstickTerminal"]
         ),

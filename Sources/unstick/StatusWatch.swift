@@ -94,8 +94,9 @@ struct StatusWatch: Sendable {
     }
 
     private static func lines(_ knowledge: Knowledge, _ address: String) -> [ScreenLine] {
-        let width = Terminal.size(STDOUT_FILENO).columns
-        var lines = knowledge.report.map { StatusScreen($0, width: width).lines } ?? []
+        let (columns, rows) = Terminal.size(STDOUT_FILENO)
+        let height = knowledge.silence == nil ? rows : rows - 1
+        var lines = knowledge.report.map { StatusScreen($0, width: columns).lines(height: height) } ?? []
         if let silence = knowledge.silence {
             let age = TimeSpan.words(milliseconds: Int64(Date().timeIntervalSince(knowledge.heardAt) * 1000))
             let text =

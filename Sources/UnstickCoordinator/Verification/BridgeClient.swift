@@ -279,6 +279,9 @@ struct BridgeClient: Sendable {
         configuration.decompression = .disabled
         configuration.timeout.connect = .seconds(3)
         configuration.connectionPool.idleTimeout = .seconds(20)
+        // A refused connection is an answer. Tried again until the deadline, it would hold up every other look: a dead
+        // instance would be fenced only a deadline later.
+        configuration.connectionPool.retryConnectionEstablishment = false
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 16
         return configuration
     }

@@ -12,14 +12,19 @@ extension Verifier {
         do {
             // Crawled again until nothing is left to evict: a bridge whose pages shift when sessions go may have skipped
             // some, and the last crawl is the proof.
+            var onlyHere: [ListedSession] = []
             for crawl in 1...Self.evictionCrawlsMax {
                 let evictedBefore = report.evicted
-                try await evictOnce(from: instance, scope: scope, table: table, store: store, report: &report)
+                onlyHere = try await evictOnce(
+                    from: instance, scope: scope, table: table, store: store, report: &report)
                 if report.evicted == evictedBefore { break }
                 // With `everything`, live traffic may bring new copies as fast as they go; those are as well kept.
                 if crawl == Self.evictionCrawlsMax, scope == .staleOnly {
                     throw InconclusiveError("\(instance.name): stale sessions keep arriving; is it out of the routing?")
                 }
+            }
+            if scope == .everything, table.phase == .completed {
+                try await lookAgain(at: onlyHere, table: table, store: store, report: &report)
             }
         } catch {
             report.inconclusive.append(InconclusiveError.reason(error, instance: instance.name))
@@ -35,7 +40,8 @@ extension Verifier {
     private func evictOnce(
         from instance: RoutingTable.Instance, scope: EvictionScope, table: RoutingTable, store: StoreAccess,
         report: inout EvictionReport
-    ) async throws {
+    ) async throws -> [ListedSession] {
+        var found: [ListedSession] = []
         report.kept = 0
         report.onlyHere = 0
         report.problems = []
@@ -54,6 +60,7 @@ extension Verifier {
                     case .keep: report.kept += 1
                     case .onlyHere:
                         report.onlyHere += 1
+                        found.append(session)
                         guard report.problems.count < SessionProblem.examplesMax else { continue }
                         let other = stored.map { "store \($0.version) of generation \($0.generation)" }
                         report.problems.append(
@@ -67,7 +74,38 @@ extension Verifier {
             report.evicted += doomed.count
             cursor = page.cursor
         } while cursor != nil
+        return found
     }
+
+    /// In `completed` requests go on meanwhile: what only memory holds may be a session that a request is making at
+    /// this moment, and that is in the store before its response is released. What is there a moment later counts as
+    /// kept.
+    private func lookAgain(
+        at sessions: [ListedSession], table: RoutingTable, store: StoreAccess, report: inout EvictionReport
+    ) async throws {
+        var pending = sessions.filter { $0.unserializable == 0 }
+        for pass in 2...Self.evictionLooksMax where !pending.isEmpty {
+            try await pause(pauseBefore(pass: pass))
+            var missing: [ListedSession] = []
+            for start in stride(from: 0, to: pending.count, by: limits.batch) {
+                let batch = pending[start..<min(start + limits.batch, pending.count)]
+                for (session, stored) in zip(batch, try await store.versions(of: batch.map(\.id))) {
+                    guard let stored, stored.generation == table.generation else {
+                        missing.append(session)
+                        continue
+                    }
+                    report.onlyHere -= 1
+                    report.kept += 1
+                    let hash = secret.sessionHash(session.id)
+                    report.problems.removeAll { $0.hash == hash }
+                }
+            }
+            pending = missing
+        }
+    }
+
+    /// With the verifier's pauses about five seconds.
+    private static let evictionLooksMax = 7
 
     private func eviction(
         of session: ListedSession, from instance: RoutingTable.Instance, stored: StoredVersion?, scope: EvictionScope,

@@ -102,7 +102,11 @@ struct VerificationRun: Sendable {
     private func unserializable(_ session: ListedSession, of index: Int) {
         tally.countUnserializable(attributes: session.attributes, of: index)
         let names = session.attributes.isEmpty ? "" : ": " + session.attributes.joined(separator: ", ")
-        problem(session.id, index, "\(session.unserializable) attributes cannot be serialized\(names)")
+        problem(session.id, index, Self.unserializable(session.unserializable) + names)
+    }
+
+    static func unserializable(_ count: Int) -> String {
+        count == 1 ? "1 attribute cannot be serialized" : "\(count) attributes cannot be serialized"
     }
 
     func lookAgain(at entries: [VerificationTally.Recheck], pauseFirst pause: Duration) async {

@@ -144,8 +144,11 @@ struct RepatriateTests {
     func generations() async throws {
         try await Fleet.with(phase: .externalized) { fleet in
             try await fleet.keep("a", 5, "old run", generation: Generation(6))
+            fleet.bridges[0].hold("b", 1, "new run")
+            try await fleet.entomb("b", 9, generation: Generation(6))
             let report = await fleet.repatriate()
-            #expect(report.isComplete && report.sessions == 0 && fleet.bridges[0].count == 0)
+            #expect(report.isComplete && report.sessions == 0 && report.evicted == 0)
+            #expect(fleet.bridges[0]["a"] == nil && fleet.bridges[0]["b"] != nil)
         }
     }
 
@@ -164,11 +167,14 @@ struct RepatriateTests {
                     turn += 1
                     return turn
                 }
-                // Listed by nobody, in the store and at home when the scan comes.
-                let reply = TestBridge.Reply(body: "")
+                // Not listed yet, but at home and in the store when the scan comes.
                 bridge.hold("born-\(turn)", 1, "state")
                 _ = records.save(born[turn - 1], when: .newerWins, on: loop)
-                return turn > 1 ? nil : reply
+                guard let first = bridge["first"] else { return .init(body: "") }
+                return .init(
+                    body: """
+                        {"id":"first","ver":1,"tag":"\(first.version.tagHex)","ttl":1800,"size":5}
+                        """)
             }
             let report = await fleet.repatriate(passes: 4)
             #expect(report.isComplete && report.passes <= 3, "\(report)")
