@@ -1,3 +1,5 @@
+import ControlAPI
+import ControlClient
 import Testing
 import UnstickCore
 import UnstickSoak

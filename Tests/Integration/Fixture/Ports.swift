@@ -25,14 +25,34 @@ enum Ports {
         defer { close(descriptor) }
         var reuse: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
+        return withAddress(port) { bind(descriptor, $0, $1) == 0 }
+    }
+
+    private static func withAddress<Value, Failure: Error>(
+        _ port: Int, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = UInt16(port).bigEndian
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+        return try withUnsafePointer(to: &address) { pointer throws(Failure) in
+            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address throws(Failure) in
+                try body(address, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
+        }
+    }
+}
+
+extension Ports {
+    /// Whether nobody listens there.
+    static func refuses(_ port: Int) throws -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { throw IntegrationFailure("no socket: \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        return try withAddress(port) { address, length in
+            if connect(descriptor, address, length) == 0 { return false }
+            guard errno == ECONNREFUSED else { throw IntegrationFailure(String(cString: strerror(errno))) }
+            return true
         }
     }
 }
