@@ -133,10 +133,14 @@ struct RepatriationRun: Sendable {
     }
 
     /// Gives the home what the store holds, unless it has that or something newer by now.
+    ///
+    /// Where memory has the authority nothing is given: an import that is late would bring back a logout, or put an old
+    /// version into a home that restarted and went on.
     private func bring(_ id: String, home: Int, isFirstPass: Bool) async throws {
         guard let record = try await live(id) else { return }
         let instance = table.instances[home]
         let storeDecides = SessionComparison.storeDecides(home: record.home, table: table)
+        guard storeDecides else { return try await look(for: record, home: home) }
         // After the first pass few are left, and most of them began after the listing: worth a question each.
         if !isFirstPass, case .session(let change, _, _) = try await bridge.export(id, from: instance) {
             let isNewer = change.version.version > record.version.version
@@ -169,6 +173,26 @@ struct RepatriationRun: Sendable {
             try await bridge.evict(id, from: instance)
             tally.evicted(from: home)
         }
+    }
+
+    /// Whether the home has the session by now: it may have begun after the listing.
+    private func look(for record: SessionRecord, home: Int) async throws {
+        let instance = table.instances[home]
+        var memory: VersionTag?
+        if case .session(let change, _, _) = try await bridge.export(record.id, from: instance) {
+            memory = change.version
+        }
+        if let memory, memory == record.version || memory.version > record.version.version {
+            return tally.session(of: home, isAtHome: true)
+        }
+        // Ended, or ahead of what was just read?
+        guard let now = try await live(record.id), now.version == record.version else { return tally.work() }
+        tally.session(of: home, isAtHome: false)
+        tally.work()
+        tally.problem(
+            SessionProblem(
+                hash: verifier.secret.sessionHash(record.id), instance: instance.name,
+                difference: "\(memory.map { "memory \($0)" } ?? "not in its home's memory"), store \(record.version)"))
     }
 
     private func live(_ id: String) async throws -> SessionRecord? {
