@@ -77,11 +77,10 @@ extension Deployment {
     func awaitInstance(_ name: String) async throws {
         let process = try self[name]
         let url = "http://127.0.0.1:\(try port(of: name))/healthz"
-        let isUp = try await eventually("\(name) to serve", within: .seconds(60)) { () -> Bool? in
-            if process.ended != nil { return false }
+        _ = try await eventually("\(name) to serve", within: .seconds(60)) {
+            guard process.ended == nil else { throw IntegrationFailure("\(name) ended at its start") }
             return try await Browser.get(url).status == 200 ? true : nil
         }
-        guard isUp else { throw IntegrationFailure("\(name) ended at its start") }
     }
 
     private func seedShop() async throws {
@@ -117,17 +116,14 @@ extension Deployment {
     @discardableResult
     func awaitReady(within patience: Duration = .seconds(30)) async throws -> StatusReport {
         let mains = try (shape.isSplit ? ["coordinator"] + proxies : ["up"]).map { try self[$0] }
-        let status = try await eventually("everything to be well", within: patience) { () -> StatusReport?? in
-            if mains.contains(where: { $0.ended != nil }) { return .some(nil) }
+        return try await eventually("everything to be well", within: patience) {
+            let ended = mains.filter { $0.ended != nil }.map(\.name)
+            guard ended.isEmpty else { throw IntegrationFailure("\(ended) ended at the start") }
             let status = try await control.status()
             let isReady =
                 status.proxies.count == proxyPorts.count && status.proxies.allSatisfy(\.isAlive) && status.settled
                 && status.instances.allSatisfy { $0.health == .healthy && $0.state == .active }
             return isReady ? status : nil
         }
-        guard let status else {
-            throw IntegrationFailure("\(mains.filter { $0.ended != nil }.map(\.name)) ended at the start")
-        }
-        return status
     }
 }

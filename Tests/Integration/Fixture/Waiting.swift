@@ -5,7 +5,8 @@ struct IntegrationFailure: Error, CustomStringConvertible {
 }
 
 /// Asks again until there is an answer.
-/// - Throws: ``IntegrationFailure`` at the deadline, with the last error that `ask` threw; nothing else.
+/// - Throws: ``IntegrationFailure`` at the deadline, with the last error that `ask` threw; or at once, when `ask` throws
+///   one, because there is no hope.
 func eventually<Value>(
     _ what: String, within patience: Duration = .seconds(30), every pause: Duration = .milliseconds(50),
     _ ask: () async throws -> Value?
@@ -17,6 +18,8 @@ func eventually<Value>(
         do {
             if let value = try await ask() { return value }
             problem = nil
+        } catch let failure as IntegrationFailure {
+            throw failure
         } catch {
             problem = error
         }
