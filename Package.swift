@@ -154,8 +154,11 @@ let package = Package(
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak", nio, nioPosix, httpClient, "unstick"],
-            path: "Tests/Integration"
+            dependencies: [
+                "ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioPosix, nioHTTP1, httpClient, "unstick",
+            ],
+            path: "Tests/Integration",
+            exclude: ["Applications"]
         ),
     ],
     swiftLanguageModes: [.v6]

@@ -62,7 +62,7 @@ struct RepatriationRun: Sendable {
             for scanned in page.sessions { try plan(scanned, indexes, into: &tasks) }
             try await forEachConcurrently(tasks, limit: limits.sessions * max(1, min(indexes.count, limits.instances))) {
                 switch $0 {
-                case .bring(let id, let home): try await bring(id, home: home, isFirstPass: number == 1)
+                case .bring(let id, let home): try await bring(id, home: home)
                 case .evict(let id, let instance):
                     try await bridge.evict(id, from: table.instances[instance])
                     tally.evicted(from: instance)
@@ -136,13 +136,14 @@ struct RepatriationRun: Sendable {
     ///
     /// Where memory has the authority nothing is given: an import that is late would bring back a logout, or put an old
     /// version into a home that restarted and went on.
-    private func bring(_ id: String, home: Int, isFirstPass: Bool) async throws {
+    private func bring(_ id: String, home: Int) async throws {
         guard let record = try await live(id) else { return }
         let instance = table.instances[home]
         let storeDecides = SessionComparison.storeDecides(home: record.home, table: table)
         guard storeDecides else { return try await look(for: record, home: home) }
-        // After the first pass few are left, and most of them began after the listing: worth a question each.
-        if !isFirstPass, case .session(let change, _, _) = try await bridge.export(id, from: instance) {
+        // Many moved, or began, after the listing and are at home: an import would count them as brought there, and a check
+        // of the homes would refuse for traffic alone.
+        if case .session(let change, _, _) = try await bridge.export(id, from: instance) {
             let isNewer = change.version.version > record.version.version
             let now = isNewer && storeDecides ? try await store.version(of: id)?.version : record.version
             if change.version == now || (isNewer && !storeDecides) {
