@@ -1,50 +1,6 @@
 import Foundation
 import Testing
 
-/// The built binary, as a shell starts it.
-private struct Binary {
-    struct Result {
-        var code: Int32
-        var output: String
-        var errors: String
-    }
-
-    /// It lies beside the test runner.
-    static let path = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-        .deletingLastPathComponent().appendingPathComponent("unstick").path
-
-    static func run(_ arguments: [String], in folder: String, environment: [String: String] = [:]) throws -> Result {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: path)
-        process.arguments = arguments
-        process.currentDirectoryURL = URL(fileURLWithPath: folder)
-        process.environment = environment
-        let (output, errors) = (Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = errors
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        // Answers are far smaller than a pipe's buffer: reading one after the other cannot block.
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        let errorText = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        return Result(code: process.terminationStatus, output: text, errors: errorText)
-    }
-}
-
-/// A folder of its own, removed at the end.
-private func withFolder(_ files: [String: String], _ body: (String) throws -> Void) throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("unstick-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    for (name, content) in files {
-        let file = folder.appendingPathComponent(name)
-        try Data(content.utf8).write(to: file)
-        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: file.path)
-    }
-    try body(folder.path)
-}
-
 private let key = String(repeating: "k", count: 48)
 private let broken = """
     instances: [{ name: web-1, url: "htp://127.0.0.1:5001" }]
