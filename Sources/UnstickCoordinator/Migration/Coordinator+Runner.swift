@@ -88,9 +88,9 @@ extension Coordinator {
         } catch let refusal as ProxyLedger.Refusal {
             switch refusal {
             case .unsettled(let names): return .failed("\(names.joined(separator: ", ")) joined meanwhile")
-            case .tooFarApart(let proxy, let phase):
+            case .tooFarApart(let proxy, let level):
                 return .failed(
-                    "proxy \(proxy) may still be in \(phase), which cannot coexist with \(change.words); "
+                    "proxy \(proxy) may still be at \(level), which cannot coexist with \(change.words); "
                         + "`unstick proxies forget \(proxy)` if it is gone")
             }
         }
@@ -204,7 +204,7 @@ extension Coordinator {
         guard
             let plan = try? TransitionPlan.plan(
                 for: queued.request.kind.transition, table: control.table,
-                newGeneration: control.table.generation.next)
+                latestGeneration: control.table.generation)
         else { return nil }
         var queued = queued
         queued.plan = plan.steps
