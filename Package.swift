@@ -147,15 +147,19 @@ let package = Package(
         .testTarget(
             name: "UnstickCommandTests",
             dependencies: [
-                "ControlAPI", "ControlClient", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore",
-                "UnstickProxy", "unstick", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "BridgeContract", "ControlAPI", "ControlClient", "UnstickConfiguration", "UnstickCoordinator",
+                "UnstickCore", "UnstickProxy", "UnstickSoak", "unstick", nio, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak", nio, nioPosix, httpClient, "unstick"],
-            path: "Tests/Integration"
+            dependencies: [
+                "ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioPosix, nioHTTP1, httpClient, "unstick",
+            ],
+            path: "Tests/Integration",
+            exclude: ["Applications"]
         ),
     ],
     swiftLanguageModes: [.v6]

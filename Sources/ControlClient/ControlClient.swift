@@ -21,11 +21,21 @@ public struct ControlClient: Sendable {
     /// Largest answer that is read, in bytes.
     public static let answerBytesLimit = 64 << 20
 
+    /// One for the whole process, never shut down. Without retries: by default a refused connection is tried again until
+    /// the request's deadline, and a proxy or a person who wants to know whether there is a coordinator waits for it.
+    public static let sharedHTTP: HTTPClient = {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        configuration.timeout.connect = .seconds(3)
+        configuration.redirectConfiguration = .disallow
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    }()
+
     /// - Parameters:
     ///   - address: `http://HOST:PORT`; slashes at the end are dropped.
-    ///   - http: shared by default; the caller shuts down its own.
+    ///   - http: ``sharedHTTP`` by default; the caller shuts down its own.
     public init(
-        address: String, token: String? = nil, deadline: Duration = .seconds(10), http: HTTPClient = .shared
+        address: String, token: String? = nil, deadline: Duration = .seconds(10), http: HTTPClient = Self.sharedHTTP
     ) {
         var address = address
         while address.hasSuffix("/") { address.removeLast() }
@@ -192,6 +202,8 @@ public struct ControlClient: Sendable {
         switch error {
         case let error as HTTPClientError where error == .deadlineExceeded || error == .connectTimeout:
             "no answer in time"
+        case let error as HTTPClientError where error == .remoteConnectionClosed:
+            "the connection was closed"
         case let error as IOError: String(cString: strerror(error.errnoCode))
         default: "\(error)"
         }

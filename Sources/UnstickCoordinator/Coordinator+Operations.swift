@@ -29,7 +29,7 @@ extension Coordinator {
             do throws(PlanError) {
                 plan = try TransitionPlan.plan(
                     for: request.kind.transition, table: next.table,
-                    newGeneration: max(next.table.generation, storeGeneration).next)
+                    latestGeneration: max(next.table.generation, storeGeneration))
             } catch {
                 switch error {
                 case .invalid(let message): throw APIProblem(code: .invalid, message: message)

@@ -70,7 +70,7 @@ extension Coordinator {
         case .mirroring:
             [
                 Gate(command: "externalize", to: .externalized, gates: gates(.externalize, .final)),
-                Gate(command: "rollback --to sticky", to: .sticky, gates: gates(.rollbackToSticky)),
+                Gate(command: "rollback --to sticky", to: .sticky, gates: gates(evidence.table.hydrates ? .rollbackToSticky : .abandonMirroring)),
             ]
         case .externalized:
             [

@@ -201,7 +201,7 @@ public final class Coordinator: Sendable {
         let table = change.applied(to: control.table)
         if change.mode?.phase == .stateless || table.phase != .stateless { control.soak = nil }
         guard table.epoch != control.table.epoch else { return nil }
-        try control.ledger.check(publishing: table.phase, urgency)
+        try control.ledger.check(publishing: table, urgency)
         control.ledger.publish(table)
         control.table = table
         return table
@@ -232,7 +232,7 @@ public final class Coordinator: Sendable {
         guard table != current else { return }
         table.epoch = current.epoch.next
         try commit { next, drafts in
-            try next.ledger.check(publishing: table.phase, .urgent)
+            try next.ledger.check(publishing: table, .urgent)
             next.table = table
             next.ledger.publish(table)
             drafts.append(

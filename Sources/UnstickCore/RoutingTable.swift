@@ -187,8 +187,9 @@ extension RoutingTable {
             return RouteDecision(target: .home(home), phase: .externalized, mayFailOver: mayFailOver, home: home)
         }
         if phase == .mirroring, !hydrates {
-            // Nothing leaves in this short epoch; an instance that is gone fails as it does in `sticky`.
-            return RouteDecision(target: .home(affinity), phase: .mirroring, mayFailOver: false, home: affinity)
+            // As in `sticky`: what an instance that left held is not brought back, and nothing else moves.
+            let home = instances[affinity].state.isRoutable ? affinity : rendezvous(sessionHash) ?? affinity
+            return RouteDecision(target: .home(home), phase: .mirroring, mayFailOver: false, home: home)
         }
         switch instances[affinity].state {
         case .active:

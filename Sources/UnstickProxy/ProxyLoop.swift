@@ -26,6 +26,10 @@ final class ProxyLoop {
     var copies = CopyMap()
     var recentTouches = TouchMap()
     let dirty: DirtySet
+    /// Heads are written here and handed to a channel. The loop writes at once almost always, so the memory is free
+    /// again by the next head; when it is not, copy-on-write gives that one its own.
+    var requestScratch = ByteBuffer()
+    var responseScratch = ByteBuffer()
     var storeHealth = ProxyReport.StoreHealth.unknown
     /// Mirror writes begun and not durable yet.
     var mirrorsInFlight = 0

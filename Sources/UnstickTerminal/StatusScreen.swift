@@ -12,13 +12,23 @@ package struct StatusScreen: Sendable {
         self.width = max(60, width)
     }
 
-    package var lines: [ScreenLine] {
+    package var lines: [ScreenLine] { lines(foldsGates: false) }
+
+    /// Everything if it fits into `height` rows; otherwise gates that pass share a line, and then the empty lines go.
+    /// May still be higher.
+    package func lines(height: Int) -> [ScreenLine] {
+        if lines.count <= height { return lines }
+        let folded = lines(foldsGates: true)
+        return folded.count <= height ? folded : folded.filter { $0.width > 0 }
+    }
+
+    private func lines(foldsGates: Bool) -> [ScreenLine] {
         var lines = [title] + rail
         if let operation = report.operation { lines += [ScreenLine()] + OperationLines.running(operation, width: width) }
         lines += [ScreenLine()] + coverage
         lines += [ScreenLine()] + instances
         lines += [ScreenLine()] + proxies
-        if !report.gates.isEmpty { lines += [ScreenLine()] + gates }
+        if !report.gates.isEmpty { lines += [ScreenLine()] + gates(isFolded: foldsGates) }
         return lines.map { $0.fitted(to: width) }
     }
 
@@ -88,7 +98,8 @@ package struct StatusScreen: Sendable {
     }
 
     private var coverage: [ScreenLine] {
-        guard let coverage = report.coverage else {
+        // What was verified before a return to sticky says nothing about now.
+        guard let coverage = report.coverage, report.phase != .sticky else {
             let why = report.phase == .sticky ? "nothing is mirrored in sticky" : "not verified yet"
             return [ScreenLine("Coverage  ", .strong).appending(why, .faint)]
         }
@@ -120,12 +131,18 @@ package struct StatusScreen: Sendable {
             + [ScreenLine("Store: ", .faint).appending(report.store)]
     }
 
-    private var gates: [ScreenLine] {
+    private func gates(isFolded: Bool) -> [ScreenLine] {
         let next = Self.nextCommand(report.phase, rampPercent: report.rampPercent)
         let open = report.gates.allSatisfy { $0.verdict == .pass }
         let line = ScreenLine("Next: ", .faint).appending("unstick \(next)", .strong)
             .appending(open ? "  gates pass" : "  would be refused", open ? .good : .bad)
-        return [line] + GateLines.lines(report.gates, width: width)
+        guard isFolded else { return [line] + GateLines.lines(report.gates, width: width) }
+        let failing = report.gates.filter { $0.verdict != .pass }
+        let passing = report.gates.count - failing.count
+        guard passing > 0 else { return [line] + GateLines.lines(failing, width: width) }
+        let fold = ScreenLine("  ").appending("✓ ", .good)
+            .appending(failing.isEmpty ? "all \(passing) gates" : "\(passing) other \(passing == 1 ? "gate" : "gates")")
+        return [line] + GateLines.lines(failing, width: width) + [fold]
     }
 
     /// The command of the transition forward, whose gates a status report carries.

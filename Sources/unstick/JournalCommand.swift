@@ -23,16 +23,24 @@ struct JournalCommand: AsyncParsableCommand {
 
     func run() async throws {
         let client = try connection.client()
-        var newest = try await newestEntries(client)
-        show(&newest)
+        let newest = try await newestEntries(client)
+        show(newest)
         var after = newest.entries.last?.sequence ?? 0
+        var isSilent = false
         while follow {
-            var page = try await asking { () async throws(ControlClientError) in
-                try await client.journal(after: after, limit: 1000, wait: .seconds(30))
+            do throws(ControlClientError) {
+                let page = try await client.journal(after: after, limit: 1000, wait: .seconds(30))
+                isSilent = false
+                guard let last = page.entries.last else { continue }
+                after = last.sequence
+                show(page)
+            } catch {
+                // The journal outlives its coordinator: the next one goes on in it.
+                guard case .unreachable = error else { throw CommandFailure(error) }
+                if !isSilent { Output.errorLine("\(error); asking again") }
+                isSilent = true
+                try await Task.sleep(for: .seconds(1))
             }
-            guard let last = page.entries.last else { continue }
-            after = last.sequence
-            show(&page)
         }
     }
 
@@ -50,7 +58,7 @@ struct JournalCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ page: inout JournalPage) {
+    private func show(_ page: JournalPage) {
         if output.isJSON { Output.json(page) } else { Output.lines(page.entries.map(JournalLines.line)) }
     }
 }

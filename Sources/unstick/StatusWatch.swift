@@ -94,8 +94,9 @@ struct StatusWatch: Sendable {
     }
 
     private static func lines(_ knowledge: Knowledge, _ address: String) -> [ScreenLine] {
-        let width = Terminal.size(STDOUT_FILENO).columns
-        var lines = knowledge.report.map { StatusScreen($0, width: width).lines } ?? []
+        let (columns, rows) = Terminal.size(STDOUT_FILENO)
+        let height = knowledge.silence == nil ? rows : rows - 1
+        var lines = knowledge.report.map { StatusScreen($0, width: columns).lines(height: height) } ?? []
         if let silence = knowledge.silence {
             let age = TimeSpan.words(milliseconds: Int64(Date().timeIntervalSince(knowledge.heardAt) * 1000))
             let text =
@@ -140,6 +141,9 @@ final class FullScreen: Sendable {
             if Terminal.isTerminal(STDIN_FILENO), tcgetattr(STDIN_FILENO, &attributes) == 0 {
                 if saved.attributes == nil { saved.attributes = attributes }
                 attributes.c_lflag &= ~tcflag_t(ECHO | ICANON)
+                // Ctrl-Z would leave the shell on this screen; zero, Linux's
+                // `_POSIX_VDISABLE`, takes the key away.
+                withUnsafeMutableBytes(of: &attributes.c_cc) { $0[Int(VSUSP)] = 0 }
                 tcsetattr(STDIN_FILENO, TCSANOW, &attributes)
             }
             saved.isOpen = true

@@ -16,7 +16,8 @@ struct CrashTests {
 
     static let cases = [
         Case(kind: .mirror, from: World.table(.sticky)),
-        Case(kind: .externalize, from: World.table(.mirroring)),
+        Case(kind: .externalize, from: World.table(.mirroring, hydrates: false)),
+        Case(kind: .mirror, from: World.table(.mirroring)),
         Case(kind: .switchTo(percent: 20), from: World.table(.externalized)),
         Case(kind: .switchTo(percent: 20), from: World.table(.stateless, ramp: 10)),
         Case(kind: .rollback(to: .externalized), from: World.table(.stateless, ramp: 10)),
@@ -27,7 +28,7 @@ struct CrashTests {
         Case(kind: .undrain(instance: "web-1"), from: World.table(.mirroring, states: [.drained, .active])),
         Case(kind: .mirror, from: World.table(.sticky), isStuck: true),
         Case(kind: .externalize, from: World.table(.mirroring), isStuck: true),
-        Case(kind: .rollback(to: .sticky), from: World.table(.mirroring), isStuck: true),
+        Case(kind: .rollback(to: .sticky), from: World.table(.mirroring, hydrates: false), isStuck: true),
         Case(kind: .rollback(to: .mirroring), from: World.table(.externalized), isStuck: true),
         Case(
             kind: .drain(instance: "web-1", deadlineSeconds: 30, force: false), from: World.table(.mirroring),

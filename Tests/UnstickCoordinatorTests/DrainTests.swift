@@ -16,7 +16,7 @@ struct DrainTests {
         #expect(world.table.instances[0].state == .drained)
         #expect(
             world.verification.script.withLock { $0.calls } == [
-                "verify web-1 mirroring/serve true", "evict web-1 everything",
+                "compare web-1 mirroringCovered/serve", "evict web-1 everything",
             ])
     }
 
@@ -130,6 +130,8 @@ struct DrainTests {
         #expect(Self.decide(mirroring, dead: ["web-1", "web-2"]) == nil)
         #expect(Self.decide(World.table(.mirroring, states: [.active, .drained]), dead: ["web-1"]) == nil)
         #expect(Self.decide(World.table(.sticky), dead: ["web-1"]) == nil)
+        #expect(Self.decide(World.table(.mirroring, hydrates: false), dead: ["web-1"]) == nil)
+        #expect(Self.decide(mirroring, dead: ["web-1"], isSettled: false) == nil)
         #expect(Self.decide(mirroring, dead: ["web-1"], isPaused: true) == nil)
         #expect(Self.decide(World.table(.mirroring, states: [.draining, .active]), dead: ["web-1"]) == nil)
         let fencing = World.table(.mirroring, states: [.fencing, .active])

@@ -39,8 +39,10 @@ struct OperationTests {
         #expect(world.table.phase == .sticky)
         #expect(
             world.verification.script.withLock { $0.calls } == [
-                "repatriate externalized true", "repatriate externalized false", "repatriate mirroring false",
+                "repatriate externalized", "repatriate externalizedAtHome", "repatriate externalizedAtHome",
+                "repatriate mirroringCovered",
             ])
+        #expect(world.table.generation == Generation(2))
         #expect(world.violations.isEmpty)
     }
 
@@ -52,6 +54,7 @@ struct OperationTests {
         #expect(status.outcome?.code == .refused)
         #expect(status.outcome?.message.contains("every-session-externalized") == true)
         #expect(world.table == World.table(.mirroring))
+        #expect(status.outcome?.message.hasPrefix("nothing has changed") == true)
     }
 
     @Test("a final verification that finds something takes the refusing of store errors back")
@@ -64,8 +67,50 @@ struct OperationTests {
         #expect(world.table.storeErrors == .serve)
         #expect(
             world.verification.script.withLock { $0.calls } == [
-                "verify all mirroring/serve true", "verify all mirroring/refuse true",
+                "compare all mirroringCovered/serve", "compare all mirroringCovered/refuse",
             ])
+    }
+
+    @Test("coverage grows by itself, and only then is anything hydrated")
+    func covers() async throws {
+        let world = try World(World.table(.sticky))
+        // The verification within the operation finds something, and so does the first one in the background.
+        world.verification.script.withLock { $0.problems = { $0 <= 2 ? 3 : 0 } }
+        let outcome = try #require(try await world.run(.mirror)?.outcome)
+        #expect(outcome.code == .done)
+        #expect(outcome.message.contains("in the background"))
+        #expect(!world.table.hydrates)
+        await world.coordinator.verifyInBackground()
+        #expect(!world.table.hydrates)
+        await world.coordinator.verifyInBackground()
+        #expect(world.table.hydrates)
+        // Not settled: nothing is looked at, as it would not stay true.
+        await world.coordinator.verifyInBackground()
+        while try world.stepProxies() {}
+        await world.coordinator.verifyInBackground()
+        #expect(
+            world.verification.script.withLock { $0.calls } == [
+                "backfill all mirroringUncovered/serve", "backfill all mirroringUncovered/serve",
+                "backfill all mirroringUncovered/serve", "compare all mirroringCovered/serve",
+            ])
+        #expect(world.violations.isEmpty)
+    }
+
+    @Test("mirror covers at once when every session reaches the store within the operation")
+    func coversAtOnce() async throws {
+        let world = try World(World.table(.sticky))
+        #expect(try await world.run(.mirror)?.outcome?.code == .done)
+        #expect(world.table.phase == .mirroring && world.table.hydrates)
+        #expect(world.violations.isEmpty)
+    }
+
+    @Test("a session that a home turns out to lack after the barrier stops the rollback")
+    func notHome() async throws {
+        let world = try World(World.table(.externalized))
+        world.verification.script.withLock { $0.imports = { $0 == 3 ? 1 : 0 } }
+        #expect(try await world.run(.rollback(to: .mirroring))?.outcome?.code == .rolledBack)
+        #expect(world.table.phase == .externalized)
+        #expect(world.table.rehoming)
     }
 
     @Test("inconclusive is a refusal")
@@ -80,7 +125,7 @@ struct OperationTests {
     @Test("a rollback that is refused in the middle stops there and says where")
     func refusedBetweenPhases() async throws {
         let world = try World(World.table(.stateless, ramp: 50))
-        world.verification.script.withLock { $0.strays = { $0 == 3 ? 2 : 0 } }
+        world.verification.script.withLock { $0.strays = { $0 == 4 ? 2 : 0 } }
         let status = try #require(try await world.run(.rollback(to: .sticky)))
         #expect(status.outcome?.code == .refused)
         #expect(status.outcome?.message.hasPrefix("stopped at mirroring") == true)
@@ -115,6 +160,12 @@ struct OperationTests {
             code: .timedOut),
         Timeout(
             kind: .rollback(to: .sticky), from: World.table(.mirroring), tables: 0, endsIn: .mirroring,
+            code: .timedOut),
+        Timeout(
+            kind: .rollback(to: .sticky), from: World.table(.mirroring), tables: 1, endsIn: .mirroring,
+            code: .timedOut),
+        Timeout(
+            kind: .rollback(to: .mirroring), from: World.table(.externalized), tables: 2, endsIn: .externalized,
             code: .timedOut),
     ]
 
@@ -161,13 +212,14 @@ struct OperationTests {
 
     @Test("taking back 1 to 0 begins a new generation, because the store missed changes")
     func stickyUndo() async throws {
-        let world = try World(World.table(.mirroring))
+        let world = try World(World.table(.mirroring, hydrates: false))
         _ = try await world.store.begin(Generation(1), on: World.eventLoop).get()
         world.proxies[1].isWilling = false
         #expect(try await world.run(.rollback(to: .sticky))?.outcome?.code == .timedOut)
         #expect(world.table.phase == .mirroring)
-        #expect(world.table.generation == Generation(2))
-        #expect(try await world.store.generation(on: World.eventLoop).get() == Generation(2))
+        #expect(world.table.generation == Generation(3))
+        #expect(!world.table.hydrates)
+        #expect(try await world.store.generation(on: World.eventLoop).get() == Generation(3))
     }
 
     @Test("one operation at a time; another is told who runs what since when")
@@ -236,5 +288,21 @@ struct OperationTests {
         #expect(try await world.drive(first.id)?.outcome?.code == .rolledBack)
         #expect(world.table.phase == .externalized)
         gate.withLock { $0 }?.resume()
+    }
+
+    @Test("run owns all of it and ends when it is cancelled; the operation stays for the next start")
+    func runs() async throws {
+        let world = try World(World.table(.sticky))
+        world.proxies[1].isWilling = false
+        let coordinator = world.coordinator
+        let run = Task { try await coordinator.run() }
+        let id = try await coordinator.submit(OperationRequest(kind: .mirror, by: "ops"), from: nil).id
+        #expect(try await coordinator.table(newerThan: Epoch(10), patience: .seconds(60))?.phase == .mirroring)
+        run.cancel()
+        try await run.value
+        #expect(coordinator.currentOperation()?.id == id)
+        world.proxies[1].isWilling = true
+        try await world.restart()
+        #expect(try await world.drive(id)?.outcome?.code == .done)
     }
 }

@@ -30,6 +30,8 @@ final class FakeVerification: VerificationService {
         var problems: @Sendable (Int) -> Int = { _ in 0 }
         var inconclusive: [String] = []
         var strays: @Sendable (Int) -> Int = { _ in 0 }
+        /// Sessions imported by the n-th repatriation, from 1.
+        var imports: @Sendable (Int) -> Int = { _ in 0 }
         var descriptions: [String: InstanceDescription] = [:]
         var sessions = 0
         var verifications = 0
@@ -49,7 +51,9 @@ final class FakeVerification: VerificationService {
         if let hook = script.withLock({ $0.hook }) { await hook() }
         return script.withLock { script in
             script.verifications += 1
-            script.calls.append("verify \(instances?.joined() ?? "all") \(table.phase)/\(table.storeErrors) \(backfill)")
+            let level = CoexistenceLevel(table)
+            script.calls.append(
+                "\(backfill ? "backfill" : "compare") \(instances?.joined() ?? "all") \(level)/\(table.storeErrors)")
             return VerificationReport(
                 startedAt: UnixMilliseconds(1), finishedAt: UnixMilliseconds(2), generation: table.generation,
                 passes: 1, instances: [], recheck: 0, inconclusive: script.inconclusive,
@@ -62,11 +66,13 @@ final class FakeVerification: VerificationService {
     ) async -> RepatriationReport {
         script.withLock { script in
             script.repatriations += 1
-            script.calls.append("repatriate \(table.phase) \(table.rehoming)")
+            script.calls.append("repatriate \(CoexistenceLevel(table))")
             let strays = script.strays(script.repatriations)
+            var counts = RepatriationReport.InstanceCounts(name: "web-1")
+            counts.imported = script.imports(script.repatriations)
             return RepatriationReport(
                 startedAt: UnixMilliseconds(1), finishedAt: UnixMilliseconds(2), generation: table.generation,
-                passes: 1, instances: [], sessions: 5, atHome: 5 - strays, recheck: 0,
+                passes: 1, instances: [counts], sessions: 5, atHome: 5 - strays, recheck: 0,
                 inconclusive: script.inconclusive, problemCount: strays, problems: [])
         }
     }
@@ -116,10 +122,10 @@ struct SimulatedProxy {
             }, counters: counters)
     }
 
-    /// The phases whose rules it may be following at this moment.
-    var phases: Set<Phase> {
-        guard let applied else { return [.externalized] }
-        return [applied.phase, acknowledged?.phase ?? .externalized]
+    /// The levels whose rules it may be following at this moment.
+    var levels: Set<CoexistenceLevel> {
+        guard let applied, let acknowledged else { return [] }
+        return [CoexistenceLevel(applied), CoexistenceLevel(acknowledged)]
     }
 
     /// One step towards the table: applies it, or acknowledges what it has applied.
@@ -148,7 +154,7 @@ final class World {
     private(set) var journal: Journal
     private(set) var coordinator: Coordinator
     private var runner: Task<Void, Never>?
-    /// Whether two proxies were ever two phases apart.
+    /// Whether two proxies were ever two levels apart.
     private(set) var violations: [String] = []
 
     static let eventLoop = MultiThreadedEventLoopGroup.singleton.any()
@@ -194,11 +200,12 @@ final class World {
     }
 
     static func table(
-        _ phase: Phase, ramp: Int = 0, states: [RoutingTable.Instance.State] = [.active, .active]
+        _ phase: Phase, ramp: Int = 0, hydrates: Bool = true,
+        states: [RoutingTable.Instance.State] = [.active, .active]
     ) -> RoutingTable {
         RoutingTable(
             epoch: Epoch(10), phase: phase, generation: Generation(phase == .sticky ? 0 : 1), rampPercent: ramp,
-            rehoming: phase >= .externalized,
+            hydrates: hydrates, rehoming: phase >= .externalized,
             instances: states.enumerated().map {
                 RoutingTable.Instance(
                     name: "web-\($0.offset + 1)", url: "http://127.0.0.1:\($0.offset + 1)", state: $0.element)
@@ -244,12 +251,11 @@ final class World {
     }
 
     private func checkCoexistence() {
-        let phases = proxies.map(\.phases)
-        for (index, first) in phases.enumerated() {
-            for second in phases[(index + 1)...] {
+        let levels = proxies.map(\.levels)
+        for (index, first) in levels.enumerated() {
+            for second in levels[(index + 1)...] {
                 for one in first {
                     for other in second where !one.canCoexist(with: other) {
-                        if proxies.contains(where: { $0.applied == nil }), one == .sticky || other == .sticky { continue }
                         violations.append("\(one) beside \(other)")
                     }
                 }

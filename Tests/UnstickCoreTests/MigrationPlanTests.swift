@@ -5,17 +5,19 @@ import Testing
 @Suite("Transition plans")
 struct MigrationPlanTests {
     static func table(
-        _ phase: Phase, ramp: Int = 0, states: [RoutingTable.Instance.State] = [.active, .active]
+        _ phase: Phase, ramp: Int = 0, hydrates: Bool = true,
+        states: [RoutingTable.Instance.State] = [.active, .active]
     ) -> RoutingTable {
         RoutingTable(
-            epoch: Epoch(10), phase: phase, generation: Generation(3), rampPercent: ramp, rehoming: phase >= .externalized,
+            epoch: Epoch(10), phase: phase, generation: Generation(phase == .sticky ? 4 : 3), rampPercent: ramp,
+            hydrates: hydrates, rehoming: phase >= .externalized,
             instances: states.enumerated().map {
                 RoutingTable.Instance(name: "web-\($0.offset + 1)", url: "http://127.0.0.1:1", state: $0.element)
             })
     }
 
     static func plan(_ transition: Transition, _ table: RoutingTable) throws -> [PlannedStep] {
-        try TransitionPlan.plan(for: transition, table: table, newGeneration: Generation(4)).steps
+        try TransitionPlan.plan(for: transition, table: table, latestGeneration: table.generation).steps
     }
 
     struct Case: Sendable, CustomTestStringConvertible {
@@ -26,27 +28,41 @@ struct MigrationPlanTests {
     }
 
     static let wait = "wait until every proxy has acknowledged"
+    static let uncovered = "publish: mirroring, nothing is hydrated yet"
     static let toMirroring = [
         "check the gates", "bring sessions into their homes' memory", "publish: externalized, no re-homing yet", wait,
-        "bring the last sessions into their homes' memory", "publish: mirroring, store errors refuse", wait,
+        "bring sessions into their homes' memory", "publish: an epoch without change", wait,
+        "check that every session is in its home's memory", "publish: mirroring, store errors refuse", wait,
         "publish: mirroring", wait,
     ]
-    static let toSticky = [
-        "check the gates", "bring the last sessions into their homes' memory", "publish: sticky", wait,
+    static let cover = [
+        "check the gates", "verify every session, saving what the store lacks", "publish: mirroring", wait,
+    ]
+    static let uncover = ["check the gates", "check that every session is in its home's memory", uncovered, wait]
+    static let abandon = [
+        "check the gates", "begin generation 4 in the store", "publish: sticky, generation 4", wait,
+    ]
+    static let externalize = [
+        "check the gates", "verify every session", "publish: mirroring, store errors refuse", wait,
+        "verify every session once more", "publish: externalized, no re-homing yet", wait, "publish: externalized", wait,
     ]
     static let cases: [Case] = [
         Case(
             transition: .mirror, table: table(.sticky),
             words: [
-                "check the gates", "begin generation 4 in the store", "publish: mirroring, generation 4", wait,
+                "check the gates", "begin generation 5 in the store",
+                "publish: mirroring, nothing is hydrated yet, generation 5", wait,
+                "verify every session, saving what the store lacks", "publish: mirroring", wait,
             ]),
         Case(
-            transition: .externalize, table: table(.mirroring),
-            words: [
-                "check the gates", "verify every session, saving what the store lacks",
-                "publish: mirroring, store errors refuse", wait, "verify every session once more",
-                "publish: externalized, no re-homing yet", wait, "publish: externalized", wait,
-            ]),
+            transition: .verify, table: table(.mirroring, hydrates: false),
+            words: ["verify every session, saving what the store lacks", "publish: mirroring", wait]),
+        Case(transition: .verify, table: table(.mirroring), words: ["verify every session"]),
+        Case(transition: .mirror, table: table(.mirroring, hydrates: false), words: cover),
+        Case(transition: .mirror, table: table(.mirroring), words: uncover + cover),
+        Case(transition: .externalize, table: table(.mirroring), words: externalize),
+        Case(transition: .externalize, table: table(.mirroring, hydrates: false), words: cover + externalize),
+        Case(transition: .rollback(to: .sticky), table: table(.mirroring, hydrates: false), words: abandon),
         Case(
             transition: .switchTo(percent: 5), table: table(.externalized),
             words: ["check the gates", "verify every session", "publish: stateless 5 %", wait]),
@@ -60,15 +76,15 @@ struct MigrationPlanTests {
             transition: .rollback(to: .externalized), table: table(.stateless, ramp: 40),
             words: ["publish: externalized", wait]),
         Case(transition: .rollback(to: .mirroring), table: table(.externalized), words: toMirroring),
-        Case(transition: .rollback(to: .sticky), table: table(.mirroring), words: toSticky),
+        Case(transition: .rollback(to: .sticky), table: table(.mirroring), words: uncover + abandon),
         Case(
             transition: .rollback(to: .sticky), table: table(.stateless, ramp: 40),
-            words: ["publish: externalized", wait] + toMirroring + toSticky),
+            words: ["publish: externalized", wait] + toMirroring + uncover + abandon),
         Case(
             transition: .drain(instance: "web-1", deadlineSeconds: nil, force: false), table: table(.mirroring),
             words: [
                 "check the gates", "publish: web-1 draining", wait,
-                "verify the sessions of web-1, saving what the store lacks", "publish: web-1 drained", wait,
+                "verify the sessions of web-1", "publish: web-1 drained", wait,
                 "wait until web-1 has no request and no session",
             ]),
         Case(
@@ -83,7 +99,6 @@ struct MigrationPlanTests {
                 "check the gates", "evict stale sessions from the memory of web-1", "publish: web-1 draining", wait,
                 "publish: web-1 active", wait,
             ]),
-        Case(transition: .mirror, table: table(.mirroring), words: [wait]),
         Case(transition: .rollback(to: .externalized), table: table(.externalized), words: [wait]),
     ]
 
@@ -92,7 +107,7 @@ struct MigrationPlanTests {
         #expect(try Self.plan(example.transition, example.table).map(\.step.words) == example.words)
     }
 
-    @Test("phases change by one, and the next change waits for every acknowledgement", arguments: cases)
+    @Test("levels change by one, and the next change waits for every acknowledgement", arguments: cases)
     func oneStepAtATime(in example: Case) throws {
         var table = example.table
         var isAwaited = true
@@ -102,7 +117,7 @@ struct MigrationPlanTests {
             case .publish(let change):
                 #expect(isAwaited, "two publications without a wait between: \(change.words)")
                 let next = change.applied(to: table)
-                #expect(next.phase.canCoexist(with: table.phase))
+                #expect(CoexistenceLevel(next).canCoexist(with: CoexistenceLevel(table)))
                 table = next
                 isAwaited = false
             default: break
@@ -122,21 +137,15 @@ struct MigrationPlanTests {
         return tables
     }
 
-    @Test("what takes a step back ends where the phase began, by neighbouring phases", arguments: cases)
+    @Test("what takes a step back goes by neighbouring levels", arguments: cases)
     func undo(of example: Case) throws {
         let steps = try Self.plan(example.transition, example.table)
         for index in steps.indices {
             guard let tables = Self.undone(steps, at: index, from: example.table) else { continue }
+            #expect(tables.count >= 2)
             for (before, after) in zip(tables, tables.dropFirst()) {
-                #expect(after.phase.canCoexist(with: before.phase))
+                #expect(CoexistenceLevel(after).canCoexist(with: CoexistenceLevel(before)))
             }
-            // The phase before the last one published forward.
-            let published = steps[..<index].reversed().compactMap { planned -> TableChange? in
-                if case .publish(let change) = planned.step { change } else { nil }
-            }
-            guard published.first?.instance == nil else { continue }
-            #expect(abs(tables.last!.phase.rawValue - tables.dropLast().last!.phase.rawValue) <= 1)
-            #expect(tables.last!.phase != .completed)
         }
     }
 
@@ -154,7 +163,7 @@ struct MigrationPlanTests {
         var table = Self.table(.mirroring)
         var verifiedWhileRefusing = false
         for planned in try Self.plan(.externalize, table) {
-            if planned.step == .verify(.final) { verifiedWhileRefusing = table.storeErrors == .refuse }
+            if planned.step == .verify(.final) { verifiedWhileRefusing = table.storeErrors == .refuse && table.hydrates }
             guard case .publish(let change) = planned.step else { continue }
             if change.mode?.phase == .externalized, table.phase == .mirroring {
                 #expect(table.storeErrors == .refuse)
@@ -173,7 +182,7 @@ struct MigrationPlanTests {
             if case .publish(let change) = planned.step {
                 if change.mode?.phase == .mirroring, table.phase == .externalized {
                     #expect(!table.rehoming)
-                    #expect(last == .repatriate(final: true))
+                    #expect(last == .checkHomes)
                 }
                 table = change.applied(to: table)
             }
@@ -181,22 +190,42 @@ struct MigrationPlanTests {
         }
     }
 
-    @Test("memory is checked before the store is left")
-    func checksMemoryBeforeSticky() throws {
-        let steps = try Self.plan(.rollback(to: .sticky), Self.table(.mirroring)).map(\.step)
-        let publication = try #require(steps.firstIndex(of: .publish(.sticky())))
-        #expect(steps[publication - 1] == .repatriate(final: true))
+    @Test("between copying sessions home and checking lies an acknowledged epoch")
+    func barrier() throws {
+        let steps = try Self.plan(.rollback(to: .mirroring), Self.table(.externalized)).map(\.step)
+        let check = try #require(steps.firstIndex(of: .checkHomes))
+        #expect(Array(steps[(check - 3)..<check]) == [.repatriate, .publish(.barrier()), .awaitAcknowledgements])
+        let table = Self.table(.externalized)
+        #expect(TableChange.barrier().applied(to: table).epoch == table.epoch.next)
     }
 
-    @Test("what the store missed in sticky belongs to an old generation, on the way and on the way back")
+    @Test("sessions are copied home only while the store has the authority", arguments: cases)
+    func repatriatesUnderTheStore(in example: Case) throws {
+        var table = example.table
+        for planned in try Self.plan(example.transition, example.table) {
+            if planned.step == .repatriate { #expect(table.phase == .externalized) }
+            if planned.step == .verify(.everything) { #expect(CoexistenceLevel(table) == .mirroringUncovered) }
+            if case .publish(let change) = planned.step { table = change.applied(to: table) }
+        }
+    }
+
+    @Test("memory is checked before hydration stops")
+    func checksMemoryBeforeSticky() throws {
+        let steps = try Self.plan(.rollback(to: .sticky), Self.table(.mirroring)).map(\.step)
+        let publication = try #require(steps.firstIndex(of: .publish(.mirroringUncovered())))
+        #expect(steps[publication - 1] == .checkHomes)
+    }
+
+    @Test("nothing is hydrated beside sticky, and what the store missed belongs to a closed generation")
     func newGeneration() throws {
         let mirror = try Self.plan(.mirror, Self.table(.sticky)).map(\.step)
-        #expect(mirror.firstIndex(of: .beginGeneration(Generation(4)))! < mirror.firstIndex(of: .publish(.mirroring(.serve, generation: Generation(4))))!)
-        let back = try Self.plan(.rollback(to: .sticky), Self.table(.mirroring)).last!
+        let begin = try #require(mirror.firstIndex(of: .beginGeneration(Generation(5))))
+        #expect(mirror[begin + 1] == .publish(.mirroringUncovered(generation: Generation(5))))
+        let back = try #require(Self.plan(.rollback(to: .sticky), Self.table(.mirroring)).last)
         #expect(
             back.recovery
                 == .undo([
-                    .beginGeneration(Generation(4)), .publish(.mirroring(.serve, generation: Generation(4))),
+                    .beginGeneration(Generation(5)), .publish(.mirroringUncovered(generation: Generation(5))),
                 ]))
     }
 
@@ -233,6 +262,7 @@ struct MigrationPlanTests {
         (.rollback(to: .stateless), table(.stateless), true),
         (.rollback(to: .mirroring), table(.sticky), true),
         (.verify, table(.sticky), false),
+        (.drain(instance: "web-1", deadlineSeconds: nil, force: false), table(.mirroring, hydrates: false), false),
         (.drain(instance: "nobody", deadlineSeconds: nil, force: false), table(.mirroring), true),
         (.drain(instance: "web-1", deadlineSeconds: nil, force: false), table(.mirroring, states: [.fenced, .active]), false),
         (.undrain(instance: "nobody"), table(.mirroring), true),

@@ -88,9 +88,9 @@ extension Coordinator {
         } catch let refusal as ProxyLedger.Refusal {
             switch refusal {
             case .unsettled(let names): return .failed("\(names.joined(separator: ", ")) joined meanwhile")
-            case .tooFarApart(let proxy, let phase):
+            case .tooFarApart(let proxy, let level):
                 return .failed(
-                    "proxy \(proxy) may still be in \(phase), which cannot coexist with \(change.words); "
+                    "proxy \(proxy) may still be at \(level), which cannot coexist with \(change.words); "
                         + "`unstick proxies forget \(proxy)` if it is gone")
             }
         }
@@ -123,6 +123,15 @@ extension Coordinator {
                 ? "stopped at \(standing): \(reason)" : "nothing has changed: \(reason)"
             let ending: OperationOutcome.Code = if case .interrupted = result { .rolledBack } else { code }
             try finish(operation, OperationOutcome(code: ending, message: message, gates: gates))
+        case .enough:
+            // An interruption is somebody's wish to go elsewhere, not a success.
+            let ending: OperationOutcome.Code = if case .interrupted = result { code } else { .done }
+            try finish(
+                operation,
+                OperationOutcome(
+                    code: ending,
+                    message: "\(operation.request.kind.command): \(standing). Not every session is in the store yet "
+                        + "(\(reason)); that goes on in the background, see `unstick status`", gates: gates))
         case .stand:
             let ending: OperationOutcome.Code = if case .failed = result { .needsRepair } else { code }
             try finish(
@@ -204,7 +213,7 @@ extension Coordinator {
         guard
             let plan = try? TransitionPlan.plan(
                 for: queued.request.kind.transition, table: control.table,
-                newGeneration: control.table.generation.next)
+                latestGeneration: control.table.generation)
         else { return nil }
         var queued = queued
         queued.plan = plan.steps

@@ -21,7 +21,8 @@ extension Coordinator {
         case .publish: return .failed("a publication is not a step to perform")
         case .awaitAcknowledgements: return try await awaitAcknowledgements(operation)
         case .verify(let demand): return try await verify(demand, operation)
-        case .repatriate(let final): return try await repatriate(final: final, operation)
+        case .repatriate: return try await repatriate(isCheck: false, operation)
+        case .checkHomes: return try await repatriate(isCheck: true, operation)
         case .evict(let instance, let staleOnly):
             return try await evict(instance, staleOnly ? .staleOnly : .everything, operation)
         case .awaitZeros(let name, let deadlineSeconds, let force):
@@ -205,10 +206,9 @@ extension Coordinator {
     ) async throws -> StepResult {
         let table = currentTable
         var instances: [String]?
-        var backfills = true
         if case .instance(let name, _) = demand { instances = [name] }
-        if demand == .compare || operation.request.dryRun { backfills = false }
-        let (named, backfill) = (instances, backfills)
+        let named = instances
+        let backfill = demand == .everything && !operation.request.dryRun
         let verification = verification
         let passes = options.verificationPasses
         let progress = show("verifying")
@@ -249,7 +249,7 @@ extension Coordinator {
         }
     }
 
-    private func repatriate(final: Bool, _ operation: RunningOperation) async throws -> StepResult {
+    private func repatriate(isCheck: Bool, _ operation: RunningOperation) async throws -> StepResult {
         let table = currentTable
         let verification = verification
         let passes = options.verificationPasses
@@ -261,7 +261,7 @@ extension Coordinator {
         case .failure(let interruption): return .interrupted(interruption.reason)
         case .success(let report):
             // While everything still moves, some left over says nothing; not being able to look does.
-            if !final, report.inconclusive.isEmpty { return .done }
+            if !isCheck, report.inconclusive.isEmpty { return .done }
             return try await judge(operation) { _ in [Gates.everySessionRepatriated(report)] }
         }
     }

@@ -92,7 +92,8 @@ extension Coordinator {
 
     // MARK: In the background
 
-    /// Keeps coverage fresh; in `mirroring` it saves what the store lacks, so that coverage grows by itself.
+    /// Keeps coverage fresh. In `mirroring`, until deaths are covered, it saves what the store lacks, so that coverage
+    /// grows by itself; when nothing is left, they are covered from the next epoch on.
     func verifyInBackground() async {
         await refreshStoreProbe()
         let table = state.withLock { state -> RoutingTable? in
@@ -103,8 +104,9 @@ extension Coordinator {
             return control.table.phase.mirrors && control.table.phase != .completed ? control.table : nil
         }
         guard let table else { return }
+        let covers = CoexistenceLevel(table) == .mirroringUncovered
         let report = await verification.verify(
-            table: table, instances: nil, backfill: table.phase == .mirroring, passes: 2,
+            table: table, instances: nil, backfill: covers, passes: covers ? options.verificationPasses : 2,
             progress: { coverage in self.state.withLock { $0.coverage = coverage } })
         state.withLock { state in
             guard state.control.table.generation == table.generation else { return }
@@ -112,6 +114,22 @@ extension Coordinator {
             state.coverage = report.coverage
         }
         signal.notify()
+        guard covers, report.isComplete else { return }
+        do {
+            try commit { next, drafts in
+                // Only if everybody was in `mirroring` from the verification's beginning to now.
+                guard next.mayReconcile, next.operation == nil, next.table.epoch == table.epoch,
+                    let covered = try Self.publish(.mirroring(.serve), .orderly, in: &next)
+                else { return }
+                drafts.append(
+                    Draft(
+                        .table,
+                        "epoch \(covered.epoch): every session is in the store: from now on sessions that a memory lacks "
+                            + "come from there", detail: Draft.json(covered)))
+            }
+        } catch {
+            logger.warning("coverage: \(error)")
+        }
     }
 
     /// Batches are bounded so that the store serves requests in between.

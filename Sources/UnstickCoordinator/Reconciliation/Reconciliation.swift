@@ -29,7 +29,7 @@ struct Reconciliation: Sendable {
         table: RoutingTable, isSettled: Bool, observations: [Observation], failuresLimit: Int, isPaused: Bool
     ) -> Action? {
         count(observations)
-        if isSettled, table.phase == .mirroring, table.storeErrors == .refuse {
+        if isSettled, table.phase == .mirroring, table.storeErrors == .refuse, table.hydrates {
             return .publish(
                 .mirroring(.serve), isUrgent: false, reason: "every proxy is in mirroring: store errors serve again")
         }
@@ -38,12 +38,15 @@ struct Reconciliation: Sendable {
                 .externalized(rehoming: true), isUrgent: false,
                 reason: "every proxy is in externalized: sessions may be re-homed again")
         }
-        guard !isPaused, table.phase.mirrors else { return nil }
+        // Before a death is covered, what an instance alone holds is lost with it, as in `sticky`; the store's copies may
+        // lack what it held, so nothing is re-homed from them.
+        guard !isPaused, CoexistenceLevel(table).isCovered else { return nil }
         for instance in table.instances {
             guard let observation = observations.first(where: { $0.name == instance.name }) else { continue }
             let isDead = failures[instance.name, default: 0] >= failuresLimit
             switch instance.state {
-            case .active where isDead && hasAnother(than: instance.name, table):
+            case .active
+            where isDead && hasAnother(than: instance.name, table) && (table.phase != .mirroring || isSettled):
                 return .publish(
                     .instance(instance.name, .fencing), isUrgent: true,
                     reason: "\(instance.name) answers neither a proxy nor the coordinator")

@@ -24,6 +24,10 @@ struct StoreAccess: Sendable {
         try await settled(store.save(record, when: condition, on: eventLoop))
     }
 
+    func destroy(_ tombstone: SessionRecord) async throws -> SaveOutcome {
+        try await settled(store.destroy(tombstone, on: eventLoop))
+    }
+
     func scan(after cursor: String?, limit: Int) async throws -> ScanPage {
         try await settled(store.scan(after: cursor, limit: limit, on: eventLoop))
     }

@@ -75,7 +75,7 @@ extension VerificationRun {
             case .unserializable(let count, let incarnation):
                 try incarnations.check(incarnation, of: instances[index].name)
                 tally.countUnserializable(attributes: [], of: index)
-                problem(id, index, "\(count) attributes cannot be serialized")
+                problem(id, index, Self.unserializable(count))
             case .session(let change, let state, let incarnation):
                 try incarnations.check(incarnation, of: instances[index].name)
                 return (change, state, incarnation)

@@ -55,6 +55,8 @@ final class VerificationTally: Sendable {
         }
     }
 
+    var isInconclusive: Bool { state.withLock { !$0.inconclusive.isEmpty } }
+
     func problem(_ problem: SessionProblem) {
         state.withLock { state in
             state.problemCount += 1

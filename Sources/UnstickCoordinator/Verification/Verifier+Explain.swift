@@ -51,7 +51,7 @@ extension Verifier {
         do throws(BridgeClientError) {
             switch try await bridge.export(id, from: instance) {
             case .missing: break
-            case .unserializable(let count, _): copy.problem = "\(count) attributes cannot be serialized"
+            case .unserializable(let count, _): copy.problem = VerificationRun.unserializable(count)
             case .session(let change, _, _): copy.version = change.version
             }
         } catch {

@@ -62,7 +62,7 @@ struct RepatriationRun: Sendable {
             for scanned in page.sessions { try plan(scanned, indexes, into: &tasks) }
             try await forEachConcurrently(tasks, limit: limits.sessions * max(1, min(indexes.count, limits.instances))) {
                 switch $0 {
-                case .bring(let id, let home): try await bring(id, home: home, isFirstPass: number == 1)
+                case .bring(let id, let home): try await bring(id, home: home)
                 case .evict(let id, let instance):
                     try await bridge.evict(id, from: table.instances[instance])
                     tally.evicted(from: instance)
@@ -133,12 +133,17 @@ struct RepatriationRun: Sendable {
     }
 
     /// Gives the home what the store holds, unless it has that or something newer by now.
-    private func bring(_ id: String, home: Int, isFirstPass: Bool) async throws {
+    ///
+    /// Where memory has the authority nothing is given: an import that is late would bring back a logout, or put an old
+    /// version into a home that restarted and went on.
+    private func bring(_ id: String, home: Int) async throws {
         guard let record = try await live(id) else { return }
         let instance = table.instances[home]
         let storeDecides = SessionComparison.storeDecides(home: record.home, table: table)
-        // After the first pass few are left, and most of them began after the listing: worth a question each.
-        if !isFirstPass, case .session(let change, _, _) = try await bridge.export(id, from: instance) {
+        guard storeDecides else { return try await look(for: record, home: home) }
+        // Many moved, or began, after the listing and are at home: an import would count them as brought there, and a check
+        // of the homes would refuse for traffic alone.
+        if case .session(let change, _, _) = try await bridge.export(id, from: instance) {
             let isNewer = change.version.version > record.version.version
             let now = isNewer && storeDecides ? try await store.version(of: id)?.version : record.version
             if change.version == now || (isNewer && !storeDecides) {
@@ -169,6 +174,26 @@ struct RepatriationRun: Sendable {
             try await bridge.evict(id, from: instance)
             tally.evicted(from: home)
         }
+    }
+
+    /// Whether the home has the session by now: it may have begun after the listing.
+    private func look(for record: SessionRecord, home: Int) async throws {
+        let instance = table.instances[home]
+        var memory: VersionTag?
+        if case .session(let change, _, _) = try await bridge.export(record.id, from: instance) {
+            memory = change.version
+        }
+        if let memory, memory == record.version || memory.version > record.version.version {
+            return tally.session(of: home, isAtHome: true)
+        }
+        // Ended, or ahead of what was just read?
+        guard let now = try await live(record.id), now.version == record.version else { return tally.work() }
+        tally.session(of: home, isAtHome: false)
+        tally.work()
+        tally.problem(
+            SessionProblem(
+                hash: verifier.secret.sessionHash(record.id), instance: instance.name,
+                difference: "\(memory.map { "memory \($0)" } ?? "not in its home's memory"), store \(record.version)"))
     }
 
     private func live(_ id: String) async throws -> SessionRecord? {

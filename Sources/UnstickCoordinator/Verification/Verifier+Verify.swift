@@ -18,8 +18,10 @@ extension Verifier {
             tally.inconclusive("no instance is called '\(name)'")
         }
         if chosen.isEmpty { tally.inconclusive("there is no instance to verify") }
+        let prunes = backfill && names == nil && CoexistenceLevel(table) == .mirroringUncovered
         let run = VerificationRun(
-            verifier: self, table: table, instances: chosen, backfill: backfill, tally: tally, store: storeAccess())
+            verifier: self, table: table, instances: chosen, backfill: backfill, tally: tally, store: storeAccess(),
+            seen: prunes ? SeenSessions() : nil)
         await run.crawlAll()
         var pass = 1
         while pass < max(1, passes), !Task.isCancelled {
@@ -28,6 +30,7 @@ extension Verifier {
             pass += 1
             await run.lookAgain(at: entries, pauseFirst: pauseBefore(pass: pass))
         }
+        await run.pruneOrphans()
         if Task.isCancelled { tally.inconclusive("the verification was cancelled") }
         return tally.report(generation: table.generation, passes: pass)
     }
@@ -43,6 +46,8 @@ struct VerificationRun: Sendable {
     let backfill: Bool
     let tally: VerificationTally
     let store: StoreAccess
+    /// What the listings named; nil unless ``pruneOrphans()`` has to know.
+    let seen: SeenSessions?
     let incarnations = IncarnationWatch()
 
     var bridge: BridgeClient { verifier.bridge }
@@ -79,6 +84,7 @@ struct VerificationRun: Sendable {
 
     private func compare(_ sessions: [ListedSession], of index: Int) async throws {
         tally.count(\.sessions, of: index, by: sessions.count)
+        seen?.insert(sessions)
         var unequal: [ListedSession] = []
         var start = 0
         while start < sessions.count {
@@ -102,7 +108,11 @@ struct VerificationRun: Sendable {
     private func unserializable(_ session: ListedSession, of index: Int) {
         tally.countUnserializable(attributes: session.attributes, of: index)
         let names = session.attributes.isEmpty ? "" : ": " + session.attributes.joined(separator: ", ")
-        problem(session.id, index, "\(session.unserializable) attributes cannot be serialized\(names)")
+        problem(session.id, index, Self.unserializable(session.unserializable) + names)
+    }
+
+    static func unserializable(_ count: Int) -> String {
+        count == 1 ? "1 attribute cannot be serialized" : "\(count) attributes cannot be serialized"
     }
 
     func lookAgain(at entries: [VerificationTally.Recheck], pauseFirst pause: Duration) async {

@@ -8,11 +8,13 @@ public enum PlanStep: Sendable, Equatable, Codable {
     case publish(TableChange)
     /// Waits until every registered proxy has acknowledged the current epoch.
     case awaitAcknowledgements
-    /// Compares memory with the store, saves what the store lacks, and demands that nothing is left.
+    /// Compares memory with the store, and demands that nothing is left.
     case verify(VerificationDemand)
-    /// Brings every session's state into its home's memory, and demands that none is left out.
-    /// - Parameter final: whether nothing may move any more; otherwise it only shortens the final one.
-    case repatriate(final: Bool)
+    /// Brings every session's state into its home's memory. Only while the store has the authority: an outdated copy
+    /// that arrives late is caught there.
+    case repatriate
+    /// Demands that every session's state is in its home's memory, moving nothing.
+    case checkHomes
     /// Removes from an instance's memory what the store holds (nil: from every instance's).
     case evict(instance: String?, staleOnly: Bool)
     /// Waits for three zeros at a drained instance: requests in flight, sessions, sessions only there.
@@ -28,18 +30,21 @@ public enum PlanStep: Sendable, Equatable, Codable {
         case complete(confirm: String)
         case rollbackToMirroring
         case rollbackToSticky
+        /// Before a run that covers nothing is given up.
+        case abandonMirroring
         case drain(instance: String)
         case undrain(instance: String)
     }
 
     public enum VerificationDemand: Sendable, Equatable, Codable {
-        /// Every session of every instance, with backfill; nothing has changed yet.
+        /// Every session of every instance, with backfill. Only before a death is covered: later an export that arrives
+        /// late could bring back what a dead incarnation held.
         case everything
-        /// As `everything`, after store errors refuse: the last look before the store gets the authority.
+        /// Compare only, after store errors refuse: the last look before the store gets the authority.
         case final
         /// Compare only, for an operator who asks or before the ramp grows.
         case compare
-        /// This instance's sessions, with backfill. With `force` what is left is reported as lost, not refused.
+        /// This instance's sessions, compare only. With `force` what is left is reported as lost, not refused.
         case instance(String, force: Bool)
     }
 
@@ -53,9 +58,9 @@ public enum PlanStep: Sendable, Equatable, Codable {
         case .verify(.everything): "verify every session, saving what the store lacks"
         case .verify(.final): "verify every session once more"
         case .verify(.compare): "verify every session"
-        case .verify(.instance(let name, _)): "verify the sessions of \(name), saving what the store lacks"
-        case .repatriate(final: false): "bring sessions into their homes' memory"
-        case .repatriate(final: true): "bring the last sessions into their homes' memory"
+        case .verify(.instance(let name, _)): "verify the sessions of \(name)"
+        case .repatriate: "bring sessions into their homes' memory"
+        case .checkHomes: "check that every session is in its home's memory"
         case .evict(nil, _): "evict what the store holds from every instance's memory"
         case .evict(let name?, staleOnly: false): "evict what the store holds from the memory of \(name)"
         case .evict(let name?, staleOnly: true): "evict stale sessions from the memory of \(name)"
@@ -74,6 +79,9 @@ public struct PlannedStep: Sendable, Equatable, Codable {
         case undo([PlanStep])
         /// What has been published stands; the operation only reports.
         case stand
+        /// The operation has reached its aim without this step and those behind it, and succeeds; what is left goes on
+        /// in the background.
+        case enough
     }
 
     public var step: PlanStep

@@ -1,6 +1,6 @@
 /// Which proxies are registered, by which epochs each may be routing, and what may therefore be published next.
 ///
-/// The rule that it keeps: no two proxies are ever two phases apart. A proxy counts with the phase of the epoch it
+/// The rule that it keeps: no two proxies are ever two levels (``CoexistenceLevel``) apart. A proxy counts with the level of the epoch it
 /// acknowledged last **and** of every epoch published since, because any of those may have reached it; one that has
 /// acknowledged nothing since it started behaves as phase `externalized`.
 public struct ProxyLedger: Sendable, Equatable, Codable {
@@ -15,10 +15,10 @@ public struct ProxyLedger: Sendable, Equatable, Codable {
         public var since: Epoch
     }
 
-    /// One published epoch and its phase.
+    /// One published epoch and its level.
     public struct Published: Sendable, Equatable, Codable {
         public var epoch: Epoch
-        public var phase: Phase
+        public var level: CoexistenceLevel
     }
 
     /// By name.
@@ -27,7 +27,7 @@ public struct ProxyLedger: Sendable, Equatable, Codable {
     public private(set) var published: [Published]
 
     public init(table: RoutingTable) {
-        published = [Published(epoch: table.epoch, phase: table.phase)]
+        published = [Published(epoch: table.epoch, level: CoexistenceLevel(table))]
     }
 
     public var current: Epoch { published[published.count - 1].epoch }
@@ -84,10 +84,10 @@ public struct ProxyLedger: Sendable, Equatable, Codable {
     /// Whether every registered proxy has acknowledged the current epoch.
     public var isSettled: Bool { unsettled.isEmpty }
 
-    /// Every phase that a table has told the proxy since the oldest that it may be routing by. Besides, one that has
+    /// Every level that a table has told the proxy since the oldest that it may be routing by. Besides, one that has
     /// acknowledged nothing since it started may still behave as `externalized`.
-    public func toldPhases(of entry: Entry) -> Set<Phase> {
-        Set(published.lazy.filter { $0.epoch >= entry.since }.map(\.phase))
+    public func toldLevels(of entry: Entry) -> Set<CoexistenceLevel> {
+        Set(published.lazy.filter { $0.epoch >= entry.since }.map(\.level))
     }
 
     /// How much a publication may presume.
@@ -100,28 +100,29 @@ public struct ProxyLedger: Sendable, Equatable, Codable {
 
     public enum Refusal: Error, Sendable, Equatable {
         case unsettled([String])
-        /// The proxy may be in a phase that cannot coexist with the new one.
-        case tooFarApart(proxy: String, phase: Phase)
+        /// The proxy may be at a level that cannot coexist with the new one.
+        case tooFarApart(proxy: String, level: CoexistenceLevel)
     }
 
-    /// Refuses a table that would let phases two apart coexist, and an orderly one before all have acknowledged.
+    /// Refuses a table that would let levels two apart coexist, and an orderly one before all have acknowledged.
     ///
     /// A proxy that has acknowledged nothing since it started counts as `externalized`, which by contract goes with
     /// every phase but `completed`.
-    public func check(publishing phase: Phase, _ urgency: Urgency) throws(Refusal) {
+    public func check(publishing table: RoutingTable, _ urgency: Urgency) throws(Refusal) {
         if urgency == .orderly, !isSettled { throw .unsettled(unsettled) }
+        let level = CoexistenceLevel(table)
         for (name, entry) in entries.sorted(by: { $0.key < $1.key }) {
-            for told in toldPhases(of: entry).sorted() where !told.canCoexist(with: phase) {
-                throw .tooFarApart(proxy: name, phase: told)
+            for told in toldLevels(of: entry).sorted() where !told.canCoexist(with: level) {
+                throw .tooFarApart(proxy: name, level: told)
             }
-            if entry.acknowledged == nil, phase == .completed { throw .tooFarApart(proxy: name, phase: .externalized) }
+            if entry.acknowledged == nil, level == .completed { throw .tooFarApart(proxy: name, level: .externalized) }
         }
     }
 
     /// Notes a publication. The caller has checked it.
     public mutating func publish(_ table: RoutingTable) {
         guard table.epoch > current else { return }
-        published.append(Published(epoch: table.epoch, phase: table.phase))
+        published.append(Published(epoch: table.epoch, level: CoexistenceLevel(table)))
         prune()
     }
 

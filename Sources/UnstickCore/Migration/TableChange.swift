@@ -8,12 +8,16 @@ public struct TableChange: Sendable, Equatable, Codable {
         public var generation: Generation?
         public var rampPercent: Int
         public var storeErrors: RoutingTable.StoreErrorPolicy
+        public var hydrates = true
         public var rehoming: Bool
     }
 
     public var mode: Mode?
     public var instance: String?
     public var state: RoutingTable.Instance.State?
+    /// An epoch of its own although nothing else changes: once it is acknowledged, every request that began before it
+    /// has its effects in the store.
+    public var isBarrier = false
 
     private init(mode: Mode? = nil, instance: String? = nil, state: RoutingTable.Instance.State? = nil) {
         self.mode = mode
@@ -21,17 +25,29 @@ public struct TableChange: Sendable, Equatable, Codable {
         self.state = state
     }
 
-    public static func sticky() -> TableChange {
+    public static func sticky(generation: Generation? = nil) -> TableChange {
         TableChange(
-            mode: Mode(phase: .sticky, generation: nil, rampPercent: 0, storeErrors: .serve, rehoming: false))
+            mode: Mode(phase: .sticky, generation: generation, rampPercent: 0, storeErrors: .serve, rehoming: false))
     }
 
-    public static func mirroring(
-        _ storeErrors: RoutingTable.StoreErrorPolicy, generation: Generation? = nil
-    ) -> TableChange {
+    /// Mirroring beside proxies that may still be in `sticky`: nothing is hydrated.
+    public static func mirroringUncovered(generation: Generation? = nil) -> TableChange {
         TableChange(
             mode: Mode(
-                phase: .mirroring, generation: generation, rampPercent: 0, storeErrors: storeErrors, rehoming: false))
+                phase: .mirroring, generation: generation, rampPercent: 0, storeErrors: .serve, hydrates: false,
+                rehoming: false))
+    }
+
+    /// Mirroring with hydration.
+    public static func mirroring(_ storeErrors: RoutingTable.StoreErrorPolicy) -> TableChange {
+        TableChange(
+            mode: Mode(phase: .mirroring, generation: nil, rampPercent: 0, storeErrors: storeErrors, rehoming: false))
+    }
+
+    public static func barrier() -> TableChange {
+        var change = TableChange()
+        change.isBarrier = true
+        return change
     }
 
     public static func externalized(rehoming: Bool) -> TableChange {
@@ -59,7 +75,7 @@ public struct TableChange: Sendable, Equatable, Codable {
         TableChange(
             mode: Mode(
                 phase: table.phase, generation: nil, rampPercent: table.rampPercent, storeErrors: table.storeErrors,
-                rehoming: table.rehoming))
+                hydrates: table.hydrates, rehoming: table.rehoming))
     }
 
     /// The table with this change and the next epoch; `table` itself when nothing would change.
@@ -70,12 +86,13 @@ public struct TableChange: Sendable, Equatable, Codable {
             changed.generation = mode.generation ?? table.generation
             changed.rampPercent = mode.rampPercent
             changed.storeErrors = mode.storeErrors
+            changed.hydrates = mode.hydrates
             changed.rehoming = mode.rehoming
         }
         if let instance, let state, let index = changed.instances.firstIndex(where: { $0.name == instance }) {
             changed.instances[index].state = state
         }
-        guard changed != table else { return table }
+        guard changed != table || isBarrier else { return table }
         changed.epoch = table.epoch.next
         return changed
     }
@@ -83,9 +100,10 @@ public struct TableChange: Sendable, Equatable, Codable {
     /// For plan and journal.
     public var words: String {
         if let instance, let state { return "\(instance) \(state.rawValue)" }
-        guard let mode else { return "nothing" }
+        guard let mode else { return isBarrier ? "an epoch without change" : "nothing" }
         var words = mode.phase.name
         switch mode.phase {
+        case .mirroring where !mode.hydrates: words += ", nothing is hydrated yet"
         case .mirroring where mode.storeErrors == .refuse: words += ", store errors refuse"
         case .externalized where !mode.rehoming: words += ", no re-homing yet"
         case .stateless: words += " \(mode.rampPercent) %"

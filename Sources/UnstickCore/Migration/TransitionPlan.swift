@@ -22,24 +22,32 @@ public enum PlanError: Error, Sendable, Equatable {
 public struct TransitionPlan: Sendable, Equatable {
     public var steps: [PlannedStep]
 
-    /// - Parameter generation: number of the mirroring run that a new one would get: above the table's and the store's.
+    /// - Parameter generation: the higher of the table's and the store's.
     public static func plan(
-        for transition: Transition, table: RoutingTable, newGeneration generation: Generation
+        for transition: Transition, table: RoutingTable, latestGeneration generation: Generation
     ) throws(PlanError) -> TransitionPlan {
         switch transition {
         case .verify:
             guard table.phase.mirrors else {
                 throw .misplaced("there is nothing to verify in \(table.phase); run `unstick mirror` first")
             }
+            // What the store lacks is saved as long as no death is covered; a complete verification then covers.
+            guard table.hydrates else {
+                return TransitionPlan(steps: [
+                    PlannedStep(.verify(.everything), .refuse),
+                    PlannedStep(.publish(.mirroring(.serve)), .refuse),
+                    PlannedStep(.awaitAcknowledgements, .stand),
+                ])
+            }
             return TransitionPlan(steps: [PlannedStep(.verify(.compare), .refuse)])
         case .mirror:
-            if table.phase == .mirroring { return already }
+            if table.phase == .mirroring { return TransitionPlan(steps: table.hydrates ? coverAgain : cover) }
             try demand(.sticky, table, "mirror")
-            return TransitionPlan(steps: mirror(generation))
+            return TransitionPlan(steps: mirror(generation.nextOpen))
         case .externalize:
             if table.phase == .externalized { return already }
             try demand(.mirroring, table, "externalize")
-            return TransitionPlan(steps: externalize)
+            return TransitionPlan(steps: (table.hydrates ? [] : cover) + externalize)
         case .switchTo(let percent):
             guard (1...100).contains(percent) else { throw .invalid("percent must be 1 to 100, not \(percent)") }
             guard table.phase == .externalized || table.phase == .stateless else {
@@ -77,13 +85,41 @@ public struct TransitionPlan: Sendable, Equatable {
 
     // MARK: Forward
 
+    /// Covers at once when a verification is complete within the operation; otherwise some sessions are in memory only,
+    /// and reconciliation covers later.
     static func mirror(_ generation: Generation) -> [PlannedStep] {
         [
             PlannedStep(.check(.mirror), .refuse),
             PlannedStep(.beginGeneration(generation), .refuse),
-            PlannedStep(.publish(.mirroring(.serve, generation: generation)), .refuse),
-            PlannedStep(.awaitAcknowledgements, .undo([.publish(.sticky())])),
+            PlannedStep(.publish(.mirroringUncovered(generation: generation)), .refuse),
+            PlannedStep(
+                .awaitAcknowledgements,
+                .undo([.publish(.sticky(generation: generation.closing)), .beginGeneration(generation.closing)])),
+            PlannedStep(.verify(.everything), .enough),
+            PlannedStep(.publish(.mirroring(.serve)), .enough),
+            PlannedStep(.awaitAcknowledgements, .stand),
         ]
+    }
+
+    /// From then on sessions that memory lacks come from the store. Not while a proxy may be in `sticky`: a logout
+    /// through that one leaves no tombstone. It stands when somebody is late: both are `mirroring`.
+    static var cover: [PlannedStep] {
+        [
+            PlannedStep(.check(.externalize), .refuse),
+            PlannedStep(.verify(.everything), .refuse),
+            PlannedStep(.publish(.mirroring(.serve)), .refuse),
+            PlannedStep(.awaitAcknowledgements, .stand),
+        ]
+    }
+
+    /// For sessions that never reached the store and are not used any more: nothing else saves those in `mirroring`.
+    static var coverAgain: [PlannedStep] {
+        [
+            PlannedStep(.check(.rollbackToSticky), .refuse),
+            PlannedStep(.checkHomes, .refuse),
+            PlannedStep(.publish(.mirroringUncovered()), .refuse),
+            PlannedStep(.awaitAcknowledgements, .undo([.publish(.mirroring(.serve))])),
+        ] + cover
     }
 
     /// Up to the first publication a refusal leaves the epoch as it is. Then store errors refuse, because a session
@@ -95,7 +131,7 @@ public struct TransitionPlan: Sendable, Equatable {
         let refuseAgain = PlannedStep.Recovery.undo([.publish(.mirroring(.refuse))])
         return [
             PlannedStep(.check(.externalize), .refuse),
-            PlannedStep(.verify(.everything), .refuse),
+            PlannedStep(.verify(.compare), .refuse),
             PlannedStep(.publish(.mirroring(.refuse)), .refuse),
             PlannedStep(.awaitAcknowledgements, serveAgain),
             PlannedStep(.verify(.final), serveAgain),
@@ -146,7 +182,10 @@ public struct TransitionPlan: Sendable, Equatable {
         var steps: [PlannedStep] = []
         if table.phase == .stateless { steps += rollbackToExternalized }
         if table.phase >= .externalized, target <= .mirroring { steps += rollbackToMirroring }
-        if table.phase >= .mirroring, target == .sticky { steps += rollbackToSticky(generation) }
+        if table.phase >= .mirroring, target == .sticky {
+            if table.phase > .mirroring || table.hydrates { steps += uncover }
+            steps += abandon(generation)
+        }
         return TransitionPlan(steps: steps)
     }
 
@@ -164,10 +203,15 @@ public struct TransitionPlan: Sendable, Equatable {
         let externalizedAgain = PlannedStep.Recovery.undo([.publish(.externalized(rehoming: false))])
         return [
             PlannedStep(.check(.rollbackToMirroring), .refuse),
-            PlannedStep(.repatriate(final: false), .refuse),
+            // Shortens the one below, in which requests of sessions whose home is gone fail.
+            PlannedStep(.repatriate, .refuse),
             PlannedStep(.publish(.externalized(rehoming: false)), .refuse),
             PlannedStep(.awaitAcknowledgements, rehomeAgain),
-            PlannedStep(.repatriate(final: true), rehomeAgain),
+            PlannedStep(.repatriate, rehomeAgain),
+            // What ran while sessions were copied is in the store before the check looks.
+            PlannedStep(.publish(.barrier()), rehomeAgain),
+            PlannedStep(.awaitAcknowledgements, rehomeAgain),
+            PlannedStep(.checkHomes, rehomeAgain),
             PlannedStep(.publish(.mirroring(.refuse)), rehomeAgain),
             PlannedStep(.awaitAcknowledgements, externalizedAgain),
             PlannedStep(.publish(.mirroring(.serve)), .stand),
@@ -175,15 +219,30 @@ public struct TransitionPlan: Sendable, Equatable {
         ]
     }
 
-    static func rollbackToSticky(_ generation: Generation) -> [PlannedStep] {
+    /// 1→0, first half. Memory has the authority: it is looked at and not touched. A home that lacks a session is a
+    /// refusal; the way out is `externalize` and back.
+    static var uncover: [PlannedStep] {
         [
             PlannedStep(.check(.rollbackToSticky), .refuse),
-            PlannedStep(.repatriate(final: true), .refuse),
-            PlannedStep(.publish(.sticky()), .refuse),
-            // A proxy in `sticky` wrote nothing to the store: its copies are of a run that is over.
-            PlannedStep(
-                .awaitAcknowledgements,
-                .undo([.beginGeneration(generation), .publish(.mirroring(.serve, generation: generation))])),
+            PlannedStep(.checkHomes, .refuse),
+            PlannedStep(.publish(.mirroringUncovered()), .refuse),
+            PlannedStep(.awaitAcknowledgements, .undo([.publish(.mirroring(.serve))])),
+        ]
+    }
+
+    /// 1→0, second half. The store's run is closed before a proxy stops mirroring, so that one that starts without
+    /// knowing the table never serves its copies.
+    static func abandon(_ generation: Generation) -> [PlannedStep] {
+        let closed = generation.closing
+        // A proxy in `sticky` wrote nothing to the store: its copies are of a run that is over.
+        let mirrorAgain = PlannedStep.Recovery.undo([
+            .beginGeneration(closed.nextOpen), .publish(.mirroringUncovered(generation: closed.nextOpen)),
+        ])
+        return [
+            PlannedStep(.check(.abandonMirroring), .refuse),
+            PlannedStep(.beginGeneration(closed), .refuse),
+            PlannedStep(.publish(.sticky(generation: closed)), mirrorAgain),
+            PlannedStep(.awaitAcknowledgements, mirrorAgain),
         ]
     }
 
@@ -193,6 +252,9 @@ public struct TransitionPlan: Sendable, Equatable {
         _ name: String, _ deadlineSeconds: Int?, _ force: Bool, _ table: RoutingTable
     ) throws(PlanError) -> TransitionPlan {
         let instance = try find(name, table)
+        guard table.phase != .mirroring || table.hydrates else {
+            throw .misplaced("not every session is in the store yet; wait until coverage is complete")
+        }
         let last = PlannedStep(
             table.phase.mirrors
                 ? .awaitZeros(instance: name, deadlineSeconds: deadlineSeconds, force: force)

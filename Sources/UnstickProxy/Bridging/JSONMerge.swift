@@ -27,7 +27,7 @@ enum JSONMerge {
         return out
     }
 
-    struct Members {
+    struct Members: Equatable {
         var order: [[UInt8]] = []
         /// By the key as written, quotes included.
         var values: [[UInt8]: [UInt8]] = [:]

@@ -7,6 +7,7 @@ import UnstickCore
 extension Exchange {
     func connect(fresh: Bool = false) {
         stage = .deciding
+        if !fresh, let connection = pool.takeIdle() { return forward(on: connection) }
         let serial = serial
         pool.acquire(fresh: fresh) { result in
             switch result {
@@ -36,9 +37,11 @@ extension Exchange {
                 inlineState: inlineState) : []
         let forwarded = ForwardedRequest(
             clientAddress: clientAddress, bridgeLines: bridge, upstreamAuthority: pool.authority)
-        outgoing.clear()
-        head.withUnsafeReadableBytes { RequestRewriter.write(request, of: $0, as: forwarded, to: &outgoing) }
-        connection.write(outgoing)
+        loop.requestScratch.clear()
+        head.withUnsafeReadableBytes {
+            RequestRewriter.write(request, of: $0, as: forwarded, to: &loop.requestScratch)
+        }
+        connection.write(loop.requestScratch)
         if let replay, replay.readableBytes > 0 { connection.write(replay) }
         if request.expectsContinue, !requestBodyDone, bodyReceived == 0, let client {
             var out = ByteBuffer()

@@ -64,8 +64,11 @@ extension Exchange {
         if response.status >= 500 { loop.counters.upstreamErrors &+= 1 }
         startResponseBody()
         guard decision.phase.mirrors else {
+            // Nothing is held: the loop's scratch memory will do.
+            swap(&heldHead, &loop.responseScratch)
             writeHead(headBytes)
-            return releaseHead()
+            releaseHead()
+            return
         }
         let word = bridgeWord(in: headBytes)
         if let word, response.status == 409 {
@@ -195,8 +198,7 @@ extension Exchange {
         if response.framing == .chunked, request.versionMinor == 0 { keepAlive = false }
         let released = ReleasedResponse(
             clientMinorVersion: request.versionMinor, keepAlive: keepAlive, affinityLine: affinityLine())
-        heldHead = (client?.channel.allocator ?? ByteBufferAllocator()).buffer(
-            capacity: headBytes.readableBytes + 128)
+        heldHead.clear(minimumCapacity: headBytes.readableBytes + 256)
         headBytes.withUnsafeReadableBytes { ResponseRewriter.write(response, of: $0, as: released, to: &heldHead) }
     }
 
@@ -214,7 +216,14 @@ extension Exchange {
     private func releaseHead() {
         endGraceUnlessLate()
         guard let client else { return finishWithoutClient() }
+        if responseInput.readableBytes <= Self.joinedBytesMax, response.framing != .chunked, response.status != 101,
+            late == nil
+        {
+            joinBodyToHead()
+        }
         client.write(NIOAny(heldHead), promise: nil)
+        // Gives the memory to the next head of the loop, if that one has none.
+        if loop.responseScratch.capacity == 0 { swap(&heldHead, &loop.responseScratch) }
         heldHead = ByteBuffer()
         if response.status == 101 {
             stage = .tunneling
@@ -232,6 +241,18 @@ extension Exchange {
         deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
         streamResponse(flush: true)
         if stage == .streaming { resumeUpstream() }
+    }
+
+    /// Bodies up to this many bytes are copied behind the head: one buffer is cheaper to write than two.
+    private static let joinedBytesMax = 8 * 1024
+
+    private func joinBodyToHead() {
+        var body = responseInput
+        if case .length = response.framing {
+            body = responseInput.readSlice(length: Int(min(responseLeft, UInt64(responseInput.readableBytes))))!
+            responseLeft -= UInt64(body.readableBytes)
+            heldHead.writeBuffer(&body)
+        }
     }
 
     private func endGraceUnlessLate() {

@@ -87,8 +87,6 @@ final class Exchange: UpstreamDelegate {
 
     var upstream: UpstreamConnection?
     var upstreamReadsPaused = false
-    /// The head as written to the instance.
-    var outgoing = ByteBuffer()
     /// Body bytes forwarded so far; nil when they cannot be replayed.
     var replay: ByteBuffer?
     var response: ResponseHead

@@ -4,32 +4,34 @@ import UnstickCore
 /// its grace period: when every request that began under an older one has its response head mirrored.
 struct EpochLedger {
     private(set) var applied: Epoch?
-    private var open: [Epoch?: Int] = [:]
+    /// Requests that began under `applied`; the usual ones, counted without a look-up.
+    private var current = 0
+    private var older: [Epoch?: Int] = [:]
 
     /// A table is in use from now on.
     mutating func apply(_ epoch: Epoch) {
-        if applied.map({ $0 < epoch }) ?? true { applied = epoch }
+        guard applied.map({ $0 < epoch }) ?? true else { return }
+        if current > 0 { older[applied, default: 0] += current }
+        current = 0
+        applied = epoch
     }
 
     mutating func begin(_ epoch: Epoch?) {
-        open[epoch, default: 0] += 1
+        if epoch == applied { current += 1 } else { older[epoch, default: 0] += 1 }
     }
 
     /// The request's head has been mirrored (or the request failed for good).
-    /// - Returns: whether this may have ended a grace period.
+    /// - Returns: whether this has ended the grace period of `applied`.
     mutating func end(_ epoch: Epoch?) -> Bool {
-        guard let count = open[epoch] else { return false }
-        if count > 1 {
-            open[epoch] = count - 1
+        if epoch == applied {
+            current -= 1
             return false
         }
-        open[epoch] = nil
-        return epoch != applied
+        guard let count = older[epoch] else { return false }
+        older[epoch] = count > 1 ? count - 1 : nil
+        return older.isEmpty
     }
 
     /// The newest epoch whose grace period is over; nil while requests of older epochs are open.
-    var acknowledged: Epoch? {
-        guard let applied else { return nil }
-        return open.keys.contains { $0 == nil || $0! < applied } ? nil : applied
-    }
+    var acknowledged: Epoch? { older.isEmpty ? applied : nil }
 }

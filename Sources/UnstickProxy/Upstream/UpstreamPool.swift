@@ -66,18 +66,21 @@ final class UpstreamPool {
         if healthy { connectFailuresInRow = 0 }
     }
 
+    /// A connection that is open and unused, without allocating anything: the usual case.
+    func takeIdle() -> UpstreamConnection? {
+        while let connection = idle.popLast() {
+            guard connection.isOpen else { continue }
+            connection.wasReused = true
+            return connection
+        }
+        return nil
+    }
+
     /// Gives a connection, now or later. The completion runs on the event loop, maybe before this returns.
     func acquire(
         fresh: Bool = false, _ completion: @escaping (Result<UpstreamConnection, UpstreamUnavailable>) -> Void
     ) {
-        if !fresh {
-            while let connection = idle.popLast() {
-                guard connection.isOpen else { continue }
-                connection.wasReused = true
-                completion(.success(connection))
-                return
-            }
-        }
+        if !fresh, let connection = takeIdle() { return completion(.success(connection)) }
         guard open < limits.upstreamConnections else {
             guard waiters.count < limits.upstreamQueue else {
                 completion(.failure(.queueFull))

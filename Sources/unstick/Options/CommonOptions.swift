@@ -21,13 +21,13 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     }
 }
 
-/// `30s`, `5m`, `1h30m`.
-struct TimeSpanArgument: ExpressibleByArgument {
-    var span: TimeSpan
-
-    init?(argument: String) {
-        guard let span = TimeSpan(parsing: argument) else { return nil }
-        self.span = span
+extension TimeSpan {
+    /// Reads an option's value.
+    static func argument(_ text: String) throws -> TimeSpan {
+        guard let span = TimeSpan(parsing: text) else {
+            throw ValidationError("'\(text)' is not a duration; expected one such as 30s, 5m or 1h30m")
+        }
+        return span
     }
 }
 
@@ -52,32 +52,34 @@ struct ConnectionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "For operations: after this long it is given up and taken back. Otherwise: how long an answer may take.",
-            valueName: "duration"))
-    var timeout: TimeSpanArgument?
+            valueName: "duration"), transform: TimeSpan.argument)
+    var timeout: TimeSpan?
 
     func validate() throws {
-        if let timeout, timeout.span.duration < .seconds(1) {
+        if let timeout, timeout.duration < .seconds(1) {
             throw ValidationError("--timeout must be at least 1s")
         }
-        if let address { try Self.check(address, "--coordinator") }
+        if let address, let problem = Self.problem(address, "--coordinator") { throw ValidationError(problem) }
     }
 
     /// - Parameter isOperation: whether `--timeout` is the operation's instead of the answer's.
     func client(isOperation: Bool = false) throws -> ControlClient {
         let environment = ProcessInfo.processInfo.environment["UNSTICK_COORDINATOR"].flatMap { $0.isEmpty ? nil : $0 }
-        if address == nil, let environment { try Self.check(environment, "UNSTICK_COORDINATOR") }
+        if address == nil, let environment, let problem = Self.problem(environment, "UNSTICK_COORDINATOR") {
+            throw CommandFailure(.usage, problem)
+        }
         return ControlClient(
             address: address ?? environment ?? "http://127.0.0.1:9090",
             token: try tokenFile.map(Self.readToken),
-            deadline: isOperation ? .seconds(10) : timeout?.span.duration ?? .seconds(10))
+            deadline: isOperation ? .seconds(10) : timeout?.duration ?? .seconds(10))
     }
 
-    private static func check(_ address: String, _ source: String) throws {
+    private static func problem(_ address: String, _ source: String) -> String? {
         let rest = ["http://", "https://"].first { address.hasPrefix($0) }.map { address.dropFirst($0.count) }
-        guard let rest, !rest.isEmpty, rest.first != "/", !rest.contains(where: { "@?#".contains($0) || $0 == " " })
-        else {
-            throw CommandFailure(.usage, "\(source): '\(address)' is not an address; expected http://HOST:PORT")
+        guard let rest, !rest.isEmpty, rest.first != "/", !rest.contains(where: { "@?# ".contains($0) }) else {
+            return "\(source): '\(address)' is not an address; expected http://HOST:PORT"
         }
+        return nil
     }
 
     private static func readToken(_ path: String) throws -> String {

@@ -36,7 +36,8 @@ struct LineLogHandler: LogHandler {
         _ format: Configuration.Log.Format, time: Date, level: Logger.Level, label: String, message: String,
         metadata: Logger.Metadata
     ) -> String {
-        let stamp = time.formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true))
+        // RFC 3339 in UTC.
+        let stamp = time.formatted(.iso8601.year().month().day().time(includingFractionalSeconds: true)) + "Z"
         switch format {
         case .text:
             let pairs = metadata.sorted { $0.key < $1.key }.map { " \($0.key)=\(quoted("\($0.value)"))" }.joined()

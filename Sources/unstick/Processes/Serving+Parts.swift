@@ -1,12 +1,26 @@
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import Synchronization
 import UnstickConfiguration
 import UnstickCoordinator
 import UnstickProxy
 
 extension Serving.Part {
     static func proxy(_ proxy: Proxy, _ configuration: Configuration) -> Serving.Part {
-        Serving.Part(
-            name: "listen", address: "\(configuration.listen)",
-            run: { ready in try await proxy.run { _ in ready() } },
+        let listen = configuration.listen
+        return Serving.Part(
+            name: "listen", address: "\(listen)",
+            run: { ready in
+                // A proxy registers before it listens, and one that is registered holds up every step: what cannot
+                // listen must not get that far.
+                let probe = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+                    .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                    .bind(host: listen.host, port: listen.port).get()
+                try await probe.close()
+                try await proxy.run { _ in ready() }
+            },
             stop: { proxy.stop() })
     }
 
@@ -19,9 +33,32 @@ extension Serving.Part {
             })
     }
 
+    /// Answers that wait (long polls) are cut off a second after the stop.
     static func admin(_ api: CoordinatorAPI, _ configuration: Configuration) -> Serving.Part {
-        Serving.Part(
+        let service = AdminService(api: api)
+        var settings = ServiceGroupConfiguration(services: [service], logger: silent)
+        settings.maximumGracefulShutdownDuration = .seconds(1)
+        let group = ServiceGroup(configuration: settings)
+        return Serving.Part(
             name: "admin", address: "\(configuration.admin)",
-            run: { ready in try await api.run { _ in ready() } })
+            run: { ready in
+                service.onListening.withLock { $0 = ready }
+                try await group.run()
+            },
+            stop: { Task { await group.triggerGracefulShutdown() } })
+    }
+
+    /// Its parts say what they do by themselves.
+    private static var silent: Logger { Logger(label: "unstick.services") { _ in SwiftLogNoOpLogHandler() } }
+
+    private final class AdminService: Service {
+        let api: CoordinatorAPI
+        let onListening = Mutex<(@Sendable () -> Void)?>(nil)
+
+        init(api: CoordinatorAPI) { self.api = api }
+
+        func run() async throws {
+            try await api.run { _ in self.onListening.withLock { $0 }?() }
+        }
     }
 }

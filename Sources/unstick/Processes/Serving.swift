@@ -6,8 +6,9 @@ import UnixSignals
 
 /// Runs the parts of a serving process until a signal or the first failure, then stops them in order.
 ///
-/// The first SIGTERM or SIGINT stops gracefully: parts that have a `stop` end by themselves and within their own limit,
-/// in the order given; then the others are cancelled. A second signal ends the process at once.
+/// The first SIGTERM or SIGINT stops gracefully: parts that have a `stop` are asked one after the other in the order
+/// given, each when the one before has ended (within its own limit); then the others are cancelled. A second signal ends
+/// the process at once.
 struct Serving: Sendable {
     struct Part: Sendable {
         /// What it does, for messages: `listen`.
@@ -21,7 +22,8 @@ struct Serving: Sendable {
     }
 
     private enum Event: Sendable {
-        case signal(UnixSignal)
+        /// Nil: everything has ended without one.
+        case signal(UnixSignal?)
         case ended(part: Int, failure: CommandFailure?)
     }
 
@@ -65,10 +67,12 @@ struct Serving: Sendable {
 
     private func supervise(_ tasks: inout TaskGroup<Event>) async -> Result<Void, CommandFailure> {
         var running = Set(parts.indices)
+        var asked: Set<Int> = []
         var result: Result<Void, CommandFailure>?
         while !running.isEmpty, let event = await tasks.next() {
             switch event {
-            case .signal(let signal):
+            case .signal(nil): continue
+            case .signal(let signal?):
                 logger.notice("stopping", metadata: ["signal": "\(signal)"])
                 if result == nil { result = .success(()) }
             case .ended(let index, let failure):
@@ -78,8 +82,11 @@ struct Serving: Sendable {
                     result = .failure(failure ?? CommandFailure(.failed, "\(parts[index].name) has ended by itself"))
                 }
             }
-            let asked = running.filter { parts[$0].stop != nil }
-            if asked.isEmpty { tasks.cancelAll() } else { for index in asked { parts[index].stop?() } }
+            if let next = running.filter({ parts[$0].stop != nil }).min() {
+                if asked.insert(next).inserted { parts[next].stop?() }
+            } else {
+                tasks.cancelAll()
+            }
         }
         tasks.cancelAll()
         return result ?? .success(())
@@ -89,7 +96,7 @@ struct Serving: Sendable {
     private static func firstSignal(_ logger: Logger) async -> Event {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint)
         var iterator = signals.makeAsyncIterator()
-        let first = await iterator.next() ?? .sigterm
+        guard let first = await iterator.next() else { return .signal(nil) }
         let later = iterator
         // Not a child task: it must not hold up the graceful end, which it is there to cut short.
         Task.detached {

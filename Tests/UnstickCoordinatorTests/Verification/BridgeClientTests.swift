@@ -163,8 +163,11 @@ struct BridgeClientTests {
     @Test("another session's state is refused")
     func wrongID() async throws {
         try await Fleet.with(1) { fleet in
+            let other = TestBridge.Session(4, "state")
             fleet.bridges[0].onRequest { _ in
-                .init(session: "op=put; id=b; ver=4; tag=00000000; ttl=1; codec=json; inst=inst-a")
+                .init(
+                    session: "op=put; id=b; ver=4; tag=\(other.version.tagHex); ttl=1; codec=json; inst=inst-a",
+                    body: "state")
             }
             let error = await failure {
                 _ = try await fleet.verifier.bridge.export("a", from: fleet.table.instances[0])

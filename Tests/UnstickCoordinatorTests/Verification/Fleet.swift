@@ -81,8 +81,8 @@ struct Fleet: Sendable {
         _ = try await records.save(record, when: .newerWins, on: loop).get()
     }
 
-    func entomb(_ id: String, _ version: UInt64) async throws {
-        var tombstone = record(id, version, "")
+    func entomb(_ id: String, _ version: UInt64, generation: Generation = Fleet.generation) async throws {
+        var tombstone = record(id, version, "", generation: generation)
         tombstone.isTombstone = true
         _ = try await records.destroy(tombstone, on: loop).get()
     }

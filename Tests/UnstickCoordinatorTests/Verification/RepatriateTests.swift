@@ -10,10 +10,22 @@ import UnstickCore
 
 @Suite("Repatriation", .timeLimit(.minutes(2)))
 struct RepatriateTests {
+    @Test("where memory has the authority nothing is imported: a home that lacks a session is a problem, named",
+        arguments: [nil, 3] as [UInt64?])
+    func checkOnly(held: UInt64?) async throws {
+        try await Fleet.with(phase: .mirroring) { fleet in
+            if let held { fleet.bridges[0].hold("a", held, "old") }
+            try await fleet.keep("a", 5, "new")
+            let report = await fleet.repatriate(passes: 2)
+            #expect(!report.isComplete && report.imported == 0 && report.problemCount > 0, "\(report)")
+            #expect(fleet.bridges[0]["a"]?.version.version == held)
+        }
+    }
+
     @Test("a home that lacks a session or holds an older version is given the store's",
-        arguments: [Phase.mirroring, .externalized], [nil, 3] as [UInt64?])
-    func bring(phase: Phase, held: UInt64?) async throws {
-        try await Fleet.with(phase: phase) { fleet in
+        arguments: [nil, 3] as [UInt64?])
+    func bring(held: UInt64?) async throws {
+        try await Fleet.with(phase: .externalized) { fleet in
             if let held { fleet.bridges[0].hold("a", held, "old") }
             try await fleet.keep("a", 5, "new")
             let report = await fleet.repatriate()
@@ -144,8 +156,11 @@ struct RepatriateTests {
     func generations() async throws {
         try await Fleet.with(phase: .externalized) { fleet in
             try await fleet.keep("a", 5, "old run", generation: Generation(6))
+            fleet.bridges[0].hold("b", 1, "new run")
+            try await fleet.entomb("b", 9, generation: Generation(6))
             let report = await fleet.repatriate()
-            #expect(report.isComplete && report.sessions == 0 && fleet.bridges[0].count == 0)
+            #expect(report.isComplete && report.sessions == 0 && report.evicted == 0)
+            #expect(fleet.bridges[0]["a"] == nil && fleet.bridges[0]["b"] != nil)
         }
     }
 
@@ -164,11 +179,14 @@ struct RepatriateTests {
                     turn += 1
                     return turn
                 }
-                // Listed by nobody, in the store and at home when the scan comes.
-                let reply = TestBridge.Reply(body: "")
+                // Not listed yet, but at home and in the store when the scan comes.
                 bridge.hold("born-\(turn)", 1, "state")
                 _ = records.save(born[turn - 1], when: .newerWins, on: loop)
-                return turn > 1 ? nil : reply
+                guard let first = bridge["first"] else { return .init(body: "") }
+                return .init(
+                    body: """
+                        {"id":"first","ver":1,"tag":"\(first.version.tagHex)","ttl":1800,"size":5}
+                        """)
             }
             let report = await fleet.repatriate(passes: 4)
             #expect(report.isComplete && report.passes <= 3, "\(report)")

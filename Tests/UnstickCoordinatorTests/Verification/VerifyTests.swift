@@ -46,6 +46,35 @@ struct VerifyTests {
         }
     }
 
+    @Test("before coverage the store's copies of sessions that no memory holds are ended, and only those")
+    func orphans() async throws {
+        try await Fleet.with { fleet in
+            var table = fleet.table
+            table.hydrates = false
+            fleet.bridges[0].hold("alive", 2, "state")
+            fleet.bridges[1].hold("elsewhere", 2, "state")
+            for id in ["alive", "elsewhere", "orphan"] { try await fleet.keep(id, 2, "state") }
+            try await fleet.keep("old", 2, "state", generation: Generation(5))
+            let report = await fleet.verify(table: table)
+            #expect(report.isComplete, "\(report)")
+            #expect(await fleet.stored("orphan")?.isTombstone == true)
+            for id in ["alive", "elsewhere", "old"] { #expect(await fleet.stored(id)?.isTombstone == false) }
+        }
+    }
+
+    @Test("orphans are left alone once copies in the store count, and while an instance cannot be asked",
+        arguments: [true, false])
+    func orphansStay(covered: Bool) async throws {
+        try await Fleet.with { fleet in
+            var table = fleet.table
+            table.hydrates = covered
+            if !covered { await fleet.bridges[1].stop() }
+            try await fleet.keep("orphan", 2, "state")
+            _ = await fleet.verify(table: table)
+            #expect(await fleet.stored("orphan")?.isTombstone == false)
+        }
+    }
+
     @Test("without backfill nothing is written, and what stays missing through two passes is unsaved")
     func unsaved() async throws {
         try await Fleet.with { fleet in

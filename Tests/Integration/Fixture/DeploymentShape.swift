@@ -1,0 +1,38 @@
+/// What a test needs: which application, how many of what, and what the configuration says beyond the usual.
+struct DeploymentShape: Sendable {
+    enum Application: Sendable {
+        /// Examples/flask-notes: cookie `session`; starts fast.
+        case notes
+        /// Examples/django-shop: cookie `sessionid`.
+        case shop
+        /// Applications/laboratory.py: flask-notes with endpoints and faults for tests.
+        case laboratory
+
+        var cookie: String {
+            switch self {
+            case .notes, .laboratory: "session"
+            case .shop: "sessionid"
+            }
+        }
+    }
+
+    var application: Application
+    var instances = 2
+    /// 0: `unstick up`. Otherwise `unstick coordinator` and this many `unstick proxy`.
+    var proxies = 0
+    /// Whether operations may name a journal entry at which the coordinator dies.
+    var allowsKillPoints = false
+    var store = "sqlite:unstick.db"
+    /// Time an epoch may wait for every proxy.
+    var acknowledgeTimeout = "20s"
+    /// Further lines at the end of the configuration.
+    var extra = ""
+    /// Environment by instance.
+    var environment: [String: [String: String]] = [:]
+
+    init(_ application: Application = .notes) { self.application = application }
+
+    /// Whether proxies and coordinator are processes of their own.
+    var isSplit: Bool { proxies > 0 }
+    static let migration = "trial"
+}
