@@ -1,7 +1,7 @@
 import ControlAPI
 import Foundation
 import Testing
-import UnstickSoak
+@testable import UnstickSoak
 
 @testable import UnstickDemo
 
@@ -39,9 +39,9 @@ struct DemoReportTests {
     }
 
     @Test("any wrong answer fails", arguments: [
-        \SoakReport.lost as WritableKeyPath<SoakReport, Int> & Sendable, \.stale, \.repeated, \.resurrected, \.unaudited,
+        \SoakReport.lost as any WritableKeyPath<SoakReport, Int> & Sendable, \.stale, \.repeated, \.resurrected, \.unaudited,
     ])
-    func wrong(_ figure: WritableKeyPath<SoakReport, Int> & Sendable) {
+    func wrong(_ figure: any WritableKeyPath<SoakReport, Int> & Sendable) {
         let soak = Self.soak { $0[keyPath: figure] = 1 }
         let report = DemoReport(chapters: Self.chapters, visits: Self.visits(), soak: soak, failure: nil)
         #expect(report.verdict == .fail)

@@ -43,6 +43,22 @@ struct SoakRunTests {
         }
     }
 
+    @Test("an end that comes while clients think sends nothing twice")
+    func endWhileThinking() async throws {
+        // Every client has a wake-up pending; some are due in the very tick in which the end is announced.
+        for seed in 0..<5 as Range<UInt64> {
+            let report = try await soak(CounterApplication(reusesIDs: false)) {
+                $0.clients = 200
+                $0.maxRequests = nil
+                $0.duration = .milliseconds(250)
+                $0.thinkTime = .milliseconds(2)
+                $0.seed = seed
+            }
+            #expect(report.violations == [])
+            #expect(report.unaudited == 0)
+        }
+    }
+
     @Test("increments that are acknowledged and forgotten are lost", arguments: modes)
     func losesIncrements(parallel: SoakOptions.Parallelism) async throws {
         let report = try await soak(CounterApplication(.losesIncrement(every: 5))) { $0.parallel = parallel }

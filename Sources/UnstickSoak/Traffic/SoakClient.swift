@@ -83,10 +83,7 @@ final class SoakClient {
 
     func beginEnding() {
         for lane in lanes {
-            guard let wakeup = lane.wakeup else { continue }
-            wakeup.cancel()
-            lane.wakeup = nil
-            advance(lane)
+            if lane.cancelWakeup() { advance(lane) }
         }
     }
 
@@ -97,9 +94,7 @@ final class SoakClient {
             if let exchange = lane.exchange, isOver || now >= exchange.start + context.requestTimeout {
                 lane.abandonExchange()
                 finish(lane, .failure(kind: "timeout"))
-            } else if isOver, lane.wakeup != nil {
-                lane.wakeup?.cancel()
-                lane.wakeup = nil
+            } else if isOver, lane.cancelWakeup() {
                 advance(lane)
             }
         }
@@ -175,9 +170,9 @@ final class SoakClient {
             lane.nextDue = max(lane.nextDue, now - .seconds(1)) + .nanoseconds(Int64(laneInterval(rate)))
         }
         guard due > now, !(shard.isEnding && mode != .auditing) else { return advance(lane) }
+        let number = lane.nextWakeup()
         lane.wakeup = shard.loop.assumeIsolated().scheduleTask(deadline: due) { [self, unowned lane] in
-            lane.wakeup = nil
-            advance(lane)
+            if lane.isPresent(wakeup: number) { advance(lane) }
         }
     }
 

@@ -38,6 +38,8 @@ final class SoakLane {
     var isIdle = true
     /// The next step, when it is in the future.
     var wakeup: Scheduled<Void>?
+    /// A cancelled task may run all the same when the loop has already taken it to run in this tick; its number tells.
+    private var wakeupNumber = 0
     /// Failures since the last success.
     var failures = 0
     /// When the first request since the last success was sent.
@@ -87,6 +89,26 @@ final class SoakLane {
                 then(.failure(kind: "connect"))
             }
         }
+    }
+
+    func nextWakeup() -> Int {
+        wakeupNumber += 1
+        return wakeupNumber
+    }
+
+    /// Whether the task with this number is the one that is waited for; then it is over.
+    func isPresent(wakeup number: Int) -> Bool {
+        guard wakeup != nil, number == wakeupNumber else { return false }
+        wakeup = nil
+        return true
+    }
+
+    /// False when no step was waited for.
+    func cancelWakeup() -> Bool {
+        guard let wakeup else { return false }
+        wakeup.cancel()
+        self.wakeup = nil
+        return true
     }
 
     /// The exchange is over; its record goes to the caller.
