@@ -156,7 +156,7 @@ struct SoakRunTests {
             let application = CounterApplication(.fails(every: 13, failure.0, afterEffect: afterEffect))
             let report = try await soak(application, requests: 110) {
                 $0.parallel = parallel
-                $0.requestTimeout = failure.0 == .silence ? .milliseconds(60) : .seconds(5)
+                $0.requestTimeout = failure.0 == .silence ? .milliseconds(400) : .seconds(5)
             }
             #expect(report.violations == [])
             #expect(report.verdict == .pass)
