@@ -147,8 +147,9 @@ let package = Package(
         .testTarget(
             name: "UnstickCommandTests",
             dependencies: [
-                "ControlAPI", "ControlClient", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore",
-                "UnstickProxy", "unstick", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "BridgeContract", "ControlAPI", "ControlClient", "UnstickConfiguration", "UnstickCoordinator",
+                "UnstickCore", "UnstickProxy", "UnstickSoak", "unstick", nio, logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),
         .testTarget(name: "UnstickSoakTests", dependencies: ["UnstickSoak", nio, nioPosix, nioHTTP1]),

@@ -14,8 +14,8 @@ struct DrainCommand: AsyncParsableCommand {
     @Argument(help: "The instance's name.")
     var name: String
 
-    @Option(help: ArgumentHelp("How long to wait for the three zeros.", valueName: "duration"))
-    var deadline: TimeSpanArgument?
+    @Option(help: ArgumentHelp("How long to wait for the three zeros.", valueName: "duration"), transform: TimeSpan.argument)
+    var deadline: TimeSpan?
 
     @Flag(help: "Give up what is left at the deadline.")
     var force = false
@@ -25,7 +25,7 @@ struct DrainCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputOptions
 
     var kind: OperationKind {
-        .drain(instance: name, deadlineSeconds: deadline?.span.wholeSeconds, force: force)
+        .drain(instance: name, deadlineSeconds: deadline?.wholeSeconds, force: force)
     }
 
     func run() async throws {

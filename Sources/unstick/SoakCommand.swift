@@ -19,8 +19,8 @@ struct SoakCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Clients, 1 to 10000.", valueName: "n"))
     var clients = 64
 
-    @Option(help: ArgumentHelp("How long.", valueName: "duration"))
-    var duration: TimeSpanArgument
+    @Option(help: ArgumentHelp("How long.", valueName: "duration"), transform: TimeSpan.argument)
+    var duration: TimeSpan
 
     @Option(help: ArgumentHelp("Requests of one session at the same time, 1 to 64, each with its own counter.", valueName: "n"))
     var parallel = 1
@@ -37,19 +37,19 @@ struct SoakCommand: AsyncParsableCommand {
     @Flag(help: "Every client walks through all addresses; otherwise each stays at one.")
     var alternate = false
 
-    @Option(help: ArgumentHelp("How long an answer may take.", valueName: "duration"))
-    var requestTimeout: TimeSpanArgument?
+    @Option(help: ArgumentHelp("How long an answer may take.", valueName: "duration"), transform: TimeSpan.argument)
+    var requestTimeout: TimeSpan?
 
     @OptionGroup var output: OutputOptions
 
     var options: SoakOptions {
-        var options = SoakOptions(urls: url, duration: duration.span.duration)
+        var options = SoakOptions(urls: url, duration: duration.duration)
         options.clients = clients
         options.alternateURLs = alternate
         options.parallel = parallel == 1 ? .none : sameKey ? .sameKey(parallel) : .distinctKeys(parallel)
         options.targetRate = rate
         options.seed = seed
-        if let requestTimeout { options.requestTimeout = requestTimeout.span.duration }
+        if let requestTimeout { options.requestTimeout = requestTimeout.duration }
         return options
     }
 

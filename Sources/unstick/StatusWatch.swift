@@ -141,6 +141,9 @@ final class FullScreen: Sendable {
             if Terminal.isTerminal(STDIN_FILENO), tcgetattr(STDIN_FILENO, &attributes) == 0 {
                 if saved.attributes == nil { saved.attributes = attributes }
                 attributes.c_lflag &= ~tcflag_t(ECHO | ICANON)
+                // Ctrl-Z would leave the shell on this screen; zero, Linux's
+                // `_POSIX_VDISABLE`, takes the key away.
+                withUnsafeMutableBytes(of: &attributes.c_cc) { $0[Int(VSUSP)] = 0 }
                 tcsetattr(STDIN_FILENO, TCSANOW, &attributes)
             }
             saved.isOpen = true

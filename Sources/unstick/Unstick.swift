@@ -55,27 +55,28 @@ struct Unstick: AsyncParsableCommand {
     }
 
     private static func report(_ error: any Error, isJSON: Bool) -> ExitStatus {
-        let failure: CommandFailure
-        switch error {
-        case let error as CommandFailure: failure = error
-        default:
-            let code = exitCode(for: error)
-            let text = fullMessage(for: error)
-            if code == .success {
-                // Help and version are answers, not errors.
-                if !text.isEmpty { Output.line(text) }
-                return .done
-            }
-            failure = CommandFailure(code == .validationFailure ? .usage : .failed, text)
-            if isJSON {
-                // Programs get the sentence without the usage text around it.
-                Output.json(CommandFailure(failure.status, message(for: error)).report)
-                Output.errorLine(text)
-                return failure.status
-            }
+        let failure = failure(for: error)
+        guard failure.status != .done else {
+            Output.line(failure.message)
+            return .done
         }
         if isJSON, !failure.isReported { Output.json(failure.report) }
-        if !failure.message.isEmpty { Output.errorLine(failure.message) }
+        let text = failure.usage ?? failure.message
+        if !text.isEmpty { Output.errorLine(text) }
         return failure.status
+    }
+
+    /// What a parser's error is to the outside: its own exit code for usage, 64, is 2 here. Help and version, which come
+    /// as errors too, are `done`.
+    static func failure(for error: any Error) -> CommandFailure {
+        if let failure = error as? CommandFailure { return failure }
+        switch exitCode(for: error) {
+        case .success: return CommandFailure(.done, fullMessage(for: error))
+        case .validationFailure:
+            var failure = CommandFailure(.usage, message(for: error))
+            failure.usage = fullMessage(for: error)
+            return failure
+        default: return CommandFailure(.failed, "\(error)")
+        }
     }
 }

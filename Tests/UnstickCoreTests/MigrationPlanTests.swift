@@ -52,7 +52,12 @@ struct MigrationPlanTests {
             words: [
                 "check the gates", "begin generation 5 in the store",
                 "publish: mirroring, nothing is hydrated yet, generation 5", wait,
+                "verify every session, saving what the store lacks", "publish: mirroring", wait,
             ]),
+        Case(
+            transition: .verify, table: table(.mirroring, hydrates: false),
+            words: ["verify every session, saving what the store lacks", "publish: mirroring", wait]),
+        Case(transition: .verify, table: table(.mirroring), words: ["verify every session"]),
         Case(transition: .mirror, table: table(.mirroring, hydrates: false), words: cover),
         Case(transition: .mirror, table: table(.mirroring), words: uncover + cover),
         Case(transition: .externalize, table: table(.mirroring), words: externalize),

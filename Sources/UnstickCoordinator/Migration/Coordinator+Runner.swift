@@ -123,6 +123,15 @@ extension Coordinator {
                 ? "stopped at \(standing): \(reason)" : "nothing has changed: \(reason)"
             let ending: OperationOutcome.Code = if case .interrupted = result { .rolledBack } else { code }
             try finish(operation, OperationOutcome(code: ending, message: message, gates: gates))
+        case .enough:
+            // An interruption is somebody's wish to go elsewhere, not a success.
+            let ending: OperationOutcome.Code = if case .interrupted = result { code } else { .done }
+            try finish(
+                operation,
+                OperationOutcome(
+                    code: ending,
+                    message: "\(operation.request.kind.command): \(standing). Not every session is in the store yet "
+                        + "(\(reason)); that goes on in the background, see `unstick status`", gates: gates))
         case .stand:
             let ending: OperationOutcome.Code = if case .failed = result { .needsRepair } else { code }
             try finish(

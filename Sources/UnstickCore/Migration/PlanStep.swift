@@ -79,6 +79,9 @@ public struct PlannedStep: Sendable, Equatable, Codable {
         case undo([PlanStep])
         /// What has been published stands; the operation only reports.
         case stand
+        /// The operation has reached its aim without this step and those behind it, and succeeds; what is left goes on
+        /// in the background.
+        case enough
     }
 
     public var step: PlanStep

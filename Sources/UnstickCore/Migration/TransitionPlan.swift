@@ -31,6 +31,14 @@ public struct TransitionPlan: Sendable, Equatable {
             guard table.phase.mirrors else {
                 throw .misplaced("there is nothing to verify in \(table.phase); run `unstick mirror` first")
             }
+            // What the store lacks is saved as long as no death is covered; a complete verification then covers.
+            guard table.hydrates else {
+                return TransitionPlan(steps: [
+                    PlannedStep(.verify(.everything), .refuse),
+                    PlannedStep(.publish(.mirroring(.serve)), .refuse),
+                    PlannedStep(.awaitAcknowledgements, .stand),
+                ])
+            }
             return TransitionPlan(steps: [PlannedStep(.verify(.compare), .refuse)])
         case .mirror:
             if table.phase == .mirroring { return TransitionPlan(steps: table.hydrates ? coverAgain : cover) }
@@ -77,7 +85,8 @@ public struct TransitionPlan: Sendable, Equatable {
 
     // MARK: Forward
 
-    /// Ends uncovered: some sessions are in memory only. Reconciliation covers as soon as a verification is complete.
+    /// Covers at once when a verification is complete within the operation; otherwise some sessions are in memory only,
+    /// and reconciliation covers later.
     static func mirror(_ generation: Generation) -> [PlannedStep] {
         [
             PlannedStep(.check(.mirror), .refuse),
@@ -86,6 +95,9 @@ public struct TransitionPlan: Sendable, Equatable {
             PlannedStep(
                 .awaitAcknowledgements,
                 .undo([.publish(.sticky(generation: generation.closing)), .beginGeneration(generation.closing)])),
+            PlannedStep(.verify(.everything), .enough),
+            PlannedStep(.publish(.mirroring(.serve)), .enough),
+            PlannedStep(.awaitAcknowledgements, .stand),
         ]
     }
 

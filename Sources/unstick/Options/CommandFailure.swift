@@ -37,6 +37,8 @@ struct CommandFailure: Error {
     var message: String
     /// Whether the JSON on standard output already tells it, as an operation's outcome does.
     var isReported = false
+    /// The message with the command's usage around it, for a person who mistyped.
+    var usage: String?
 
     init(_ status: ExitStatus, _ message: String, isReported: Bool = false) {
         self.status = status

@@ -21,13 +21,13 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     }
 }
 
-/// `30s`, `5m`, `1h30m`.
-struct TimeSpanArgument: ExpressibleByArgument {
-    var span: TimeSpan
-
-    init?(argument: String) {
-        guard let span = TimeSpan(parsing: argument) else { return nil }
-        self.span = span
+extension TimeSpan {
+    /// Reads an option's value.
+    static func argument(_ text: String) throws -> TimeSpan {
+        guard let span = TimeSpan(parsing: text) else {
+            throw ValidationError("'\(text)' is not a duration; expected one such as 30s, 5m or 1h30m")
+        }
+        return span
     }
 }
 
@@ -52,11 +52,11 @@ struct ConnectionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "For operations: after this long it is given up and taken back. Otherwise: how long an answer may take.",
-            valueName: "duration"))
-    var timeout: TimeSpanArgument?
+            valueName: "duration"), transform: TimeSpan.argument)
+    var timeout: TimeSpan?
 
     func validate() throws {
-        if let timeout, timeout.span.duration < .seconds(1) {
+        if let timeout, timeout.duration < .seconds(1) {
             throw ValidationError("--timeout must be at least 1s")
         }
         if let address, let problem = Self.problem(address, "--coordinator") { throw ValidationError(problem) }
@@ -71,7 +71,7 @@ struct ConnectionOptions: ParsableArguments {
         return ControlClient(
             address: address ?? environment ?? "http://127.0.0.1:9090",
             token: try tokenFile.map(Self.readToken),
-            deadline: isOperation ? .seconds(10) : timeout?.span.duration ?? .seconds(10))
+            deadline: isOperation ? .seconds(10) : timeout?.duration ?? .seconds(10))
     }
 
     private static func problem(_ address: String, _ source: String) -> String? {

@@ -33,7 +33,7 @@ struct OperationRunner {
         OperationRequest(
             kind: kind, by: Self.operatorName, reason: action.reason, dryRun: action.dryRun,
             expectedEpoch: action.expectedEpoch.map { Epoch($0) },
-            timeoutSeconds: connection.timeout?.span.wholeSeconds)
+            timeoutSeconds: connection.timeout?.wholeSeconds)
     }
 
     /// `user@host`.
