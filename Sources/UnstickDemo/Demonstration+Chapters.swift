@@ -79,7 +79,10 @@ extension Demonstration {
     ) async throws -> String? {
         switch chapter.action {
         case .drive: return nil
-        case .operate(let kind): return try await operate(kind, control, words)
+        case .operate(let kind):
+            let outcome = try await operate(kind, control, words)
+            if kind == .mirror { try await awaitBackfill(control, words) }
+            return outcome
         case .kill(let instance):
             await site.kill(instance: instance)
             words.set("waiting until \(instance) is out")
@@ -122,6 +125,15 @@ extension Demonstration {
             throw DemoError.chapter(Self.refusal(kind, ended.outcome))
         }
         return outcome.message
+    }
+
+    /// Sessions that nobody changes are saved in the background; until then `verify` refuses, and rightly.
+    private func awaitBackfill(_ control: ControlClient, _ words: LiveWords) async throws {
+        words.set("waiting until the store has what nobody changes")
+        try await wait("every session to be in the store", within: .seconds(60)) {
+            guard let coverage = try await control.status().coverage else { return false }
+            return coverage.isComplete && coverage.externalized == coverage.sessions
+        }
     }
 
     /// The outcome's sentence and every gate that did not pass.
