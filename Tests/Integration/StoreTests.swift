@@ -78,10 +78,7 @@ extension Integration {
             shape.store = "sqlite:disk/unstick.db"
             shape.allowances = ["--allow-volatile-store"]
             try await Deployment.with(shape, prepare: { try await $0.mount("disk", "size=4m") }) { deployment in
-                var options = deployment.soakOptions()
-                // They have a test of their own.
-                options.logoutProbability = 0
-                try await deployment.underSoak(options, mayFail: ["503"]) { soak in
+                try await deployment.underSoak(mayFail: ["503"]) { soak in
                     try await deployment.succeed("mirror")
                     try await deployment.awaitCoverage()
                     soak.beginStage("full in mirroring")
@@ -107,6 +104,40 @@ extension Integration {
                     try await moreTraffic(soak)
                     try await deployment.succeed("switch", "--percent", "100")
                 }
+            }
+        }
+
+        @Test("a logout that a full disk did not take stays a logout, on every connection and afterwards")
+        func logoutWhileFull() async throws {
+            var shape = DeploymentShape(.notes)
+            shape.store = "sqlite:disk/unstick.db"
+            shape.allowances = ["--allow-volatile-store"]
+            try await Deployment.with(shape, prepare: { try await $0.mount("disk", "size=4m") }) { deployment in
+                var visitors = try await deployment.visit(8)
+                try await deployment.succeed("mirror")
+                try await deployment.awaitCoverage()
+                try deployment.fillDisk()
+                let before = visitors
+                for index in visitors.indices { #expect(try await visitors[index].post("/logout").status == 200) }
+                func stayOut(_ when: String) async throws {
+                    try await withThrowingTaskGroup(of: String.self) { tasks in
+                        for visitor in before + before {
+                            tasks.addTask {
+                                var ghost = visitor
+                                return try await ghost.get("/value").body
+                            }
+                        }
+                        for try await value in tasks { #expect(value == "0", "\(when)") }
+                    }
+                }
+                try await stayOut("while the disk is full")
+                try deployment.emptyDisk()
+                _ = try await eventually("the tombstones to be saved") {
+                    try await deployment.control.proxies().proxies.allSatisfy { $0.report.dirtySessions == 0 } ? true : nil
+                }
+                try await stayOut("in mirroring")
+                try await deployment.succeed("externalize")
+                try await stayOut("in externalized")
             }
         }
 

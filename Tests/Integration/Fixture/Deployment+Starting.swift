@@ -34,7 +34,7 @@ extension Deployment {
             store: { url: "\(shape.store)" }
             health: { path: /healthz, interval: 500ms, timeout: 500ms, rise: 1 }
             migration: { name: \(DeploymentShape.migration) }
-            proxy: { name: proxy-1, threads: 1 }
+            proxy: { name: proxy-1, threads: 2 }
             coordinator: { acknowledge-timeout: \(shape.acknowledgeTimeout), silence: \(shape.silence) }
             \(shape.extra)
 
