@@ -51,6 +51,7 @@ public final class Proxy: Sendable {
         let provisional = RoutingTable(
             epoch: Epoch(0), phase: .externalized, generation: .none, instances: options.instances)
         var loops: [NIOLoopBound<ProxyLoop>] = []
+        let pendingLogouts = PendingLogouts()
         for index in 0..<threads {
             let eventLoop = group.next()
             let seed = SecureRandom.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
@@ -58,7 +59,7 @@ public final class Proxy: Sendable {
                 NIOLoopBound(
                     ProxyLoop(
                         eventLoop: eventLoop, options: options, store: store, clock: clock, logger: logger,
-                        provisional: provisional, seed: seed
+                        provisional: provisional, seed: seed, pendingLogouts: pendingLogouts
                     ) { acknowledged in
                         if board.update(loop: index, acknowledged: acknowledged) { signal.yield() }
                     }, eventLoop: eventLoop)

@@ -26,6 +26,7 @@ final class ProxyLoop {
     var copies = CopyMap()
     var recentTouches = TouchMap()
     let dirty: DirtySet
+    let pendingLogouts: PendingLogouts
     /// Heads are written here and handed to a channel. The loop writes at once almost always, so the memory is free
     /// again by the next head; when it is not, copy-on-write gives that one its own.
     var requestScratch = ByteBuffer()
@@ -55,7 +56,7 @@ final class ProxyLoop {
 
     init(
         eventLoop: any EventLoop, options: ProxyOptions, store: any SessionStore, clock: @escaping WallClock,
-        logger: Logger, provisional: RoutingTable, seed: UInt64,
+        logger: Logger, provisional: RoutingTable, seed: UInt64, pendingLogouts: PendingLogouts,
         acknowledgementMayHaveMoved: @escaping @Sendable (Epoch?) -> Void
     ) {
         self.eventLoop = eventLoop
@@ -73,7 +74,8 @@ final class ProxyLoop {
         expiringAffinityLine = Array(
             "Set-Cookie: \(options.affinity.cookie)=\(options.affinity.attributes); Max-Age=0\r\n".utf8)
         balancer = Balancer(method: options.balance, seed: seed)
-        dirty = DirtySet(limit: options.limits.dirtySessions)
+        self.pendingLogouts = pendingLogouts
+        dirty = DirtySet(limit: options.limits.dirtySessions, pendingLogouts: pendingLogouts)
         table = LoopTable(table: provisional, isProvisional: true, pools: [], affinityValues: [])
         table = makeTable(provisional, isProvisional: true)
     }

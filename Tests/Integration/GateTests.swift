@@ -62,7 +62,7 @@ extension Integration {
             }
         }
 
-        @Test("rollback to mirroring refuses while a home does not take its sessions back, and names it")
+        @Test("rollback to mirroring refuses while a home lacks sessions and does not take them, and names it")
         func homeRefuses() async throws {
             let flag = FileManager.default.temporaryDirectory.path + "/refuse-import-\(UUID().uuidString)"
             defer { try? FileManager.default.removeItem(atPath: flag) }
@@ -72,28 +72,25 @@ extension Integration {
                 var visitors = try await deployment.visit(8)
                 try await deployment.succeed("mirror")
                 try await deployment.succeed("externalize")
-                try await deployment.succeed("switch", "--percent", "100")
-                // Now the memory of some homes is behind the store.
-                for index in visitors.indices {
-                    for _ in 0..<4 { #expect(try await visitors[index].post("/increment").status == 200) }
-                }
-                try await deployment.succeed("rollback")
+                // Otherwise the sessions get another home.
                 try await deployment.pauseAutomation(true)
+                try await deployment.killHard("web-1")
+                try deployment.startInstance("web-1")
+                try await deployment.awaitInstance("web-1")
+                try await deployment.awaitReady()
                 #expect(FileManager.default.createFile(atPath: flag, contents: nil))
                 let refusal = try await deployment.refuse("rollback", "--to", "mirroring")
                 #expect(refusal.contains("web-1"))
+                #expect(refusal.contains("413"))
                 try FileManager.default.removeItem(atPath: flag)
 
                 try deployment["web-1"].send(SIGSTOP)
                 let silence = try await deployment.refuse("rollback", "--to", "mirroring")
                 #expect(silence.contains("web-1"))
                 try deployment["web-1"].send(SIGCONT)
-
-                _ = try await eventually("web-1 to be well") {
-                    try await deployment.control.status().instances.allSatisfy { $0.health == .healthy } ? true : nil
-                }
+                try await deployment.awaitReady()
                 try await deployment.succeed("rollback", "--to", "mirroring")
-                for index in visitors.indices { #expect(try await visitors[index].get("/value").body == "5") }
+                for index in visitors.indices { #expect(try await visitors[index].get("/value").body == "1") }
             }
         }
 

@@ -132,12 +132,32 @@ struct StoreFile: Sendable {
 
     enum Role { case writer, reader }
 
+    /// Tries again for two seconds while other processes open the same new file: the change to WAL needs the file alone,
+    /// and SQLite answers that with SQLITE_BUSY at once, without asking its busy handler.
     /// - Parameter mayCreate: whether a missing or empty file may become a store.
     static func open(_ path: StorePath, as role: Role, mayCreate: Bool) throws(StoreError) -> StoreFile {
-        guard mayCreate || path.identity != nil else { throw removed(path) }
-        if mayCreate { try path.createIfMissing() }
-        try path.checkWritable()
+        var attempts = 1
+        while true {
+            do throws(OpenFailure) {
+                return try tryOpen(path, as: role, mayCreate: mayCreate)
+            } catch {
+                guard error.isBusy, attempts < 100 else { throw error.error }
+                attempts += 1
+                usleep(20_000)
+            }
+        }
+    }
+
+    private struct OpenFailure: Error {
+        var error: StoreError
+        var isBusy = false
+    }
+
+    private static func tryOpen(_ path: StorePath, as role: Role, mayCreate: Bool) throws(OpenFailure) -> StoreFile {
         do {
+            guard mayCreate || path.identity != nil else { throw removed(path) }
+            if mayCreate { try path.createIfMissing() }
+            try path.checkWritable()
             let queue = try DatabaseQueue(path: path.absolute, configuration: configuration(role))
             return try queue.writeWithoutTransaction { database in
                 try database.execute(sql: "PRAGMA synchronous = FULL")
@@ -153,9 +173,10 @@ struct StoreFile: Sendable {
                 return StoreFile(queue: queue, identity: identity, generation: generation)
             }
         } catch let error as StoreError {
-            throw error
+            throw OpenFailure(error: error)
         } catch {
-            throw SQLiteFailure(error).storeError(path: path.given)
+            let failure = SQLiteFailure(error)
+            throw OpenFailure(error: failure.storeError(path: path.given), isBusy: failure.isBusy)
         }
     }
 

@@ -38,6 +38,8 @@ extension Coordinator {
         async let probe: Void = refreshStoreProbe()
         async let descriptions: Void = refreshDescriptions()
         _ = await (probe, descriptions)
+        // Not left to the next look: `complete` right after `switch --percent 100` would be refused for a second.
+        if case .complete = set { try keepSoak() }
         return try await judge(operation) { Gates.evaluate(set, $0) }
     }
 

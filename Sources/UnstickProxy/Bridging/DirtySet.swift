@@ -23,8 +23,11 @@ final class DirtySet {
     /// More were dirty than could be remembered: only a whole verification makes that good.
     private(set) var overflowed = false
 
-    init(limit: Int) {
+    private let pendingLogouts: PendingLogouts
+
+    init(limit: Int, pendingLogouts: PendingLogouts) {
         self.limit = limit
+        self.pendingLogouts = pendingLogouts
     }
 
     /// Sessions known to differ from the store.
@@ -47,11 +50,13 @@ final class DirtySet {
             if old.wasDestroyed { entry.wasDestroyed = true }
         }
         entries[id] = entry
+        if entry.wasDestroyed { pendingLogouts.insert(id) }
         if !entry.isSuspicion { dirtyCount += 1 }
     }
 
     func clear(_ id: String) {
         guard let old = entries.removeValue(forKey: id) else { return }
+        if old.wasDestroyed { pendingLogouts.remove(id) }
         if !old.isSuspicion { dirtyCount -= 1 }
     }
 

@@ -101,6 +101,11 @@ extension Exchange {
     /// Loads the state from the store and sends it along: in a header, or ahead by `PUT` when it is large.
     func hydrate() {
         guard let sessionID else { return connect() }
+        // Ended, and the store could not be told: what it holds is of a session that is over.
+        if decision.phase == .mirroring, loop.pendingLogouts.contains(sessionID) {
+            expectation = .absent
+            return connect()
+        }
         stage = .deciding
         let serial = serial
         loop.store.load(sessionID, on: loop.eventLoop).assumeIsolated().whenComplete { result in

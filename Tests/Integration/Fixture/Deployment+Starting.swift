@@ -11,7 +11,7 @@ extension Deployment {
         try write(configuration, to: "unstick.yaml")
     }
 
-    func secret() -> String { (0..<4).map { _ in String(UInt64.random(in: .min ... .max), radix: 16) }.joined() + "0123456789abcdef" }
+    private func secret() -> String { (0..<64).map { _ in String(Int.random(in: 0..<16), radix: 16) }.joined() }
 
     /// Readable by its owner only.
     func write(_ text: String, to name: String) throws {
@@ -34,8 +34,8 @@ extension Deployment {
             store: { url: "\(shape.store)" }
             health: { path: /healthz, interval: 500ms, timeout: 500ms, rise: 1 }
             migration: { name: \(DeploymentShape.migration) }
-            proxy: { name: proxy-1, threads: 1 }
-            coordinator: { acknowledge-timeout: \(shape.acknowledgeTimeout), silence: 2s }
+            proxy: { name: proxy-1, threads: 2 }
+            coordinator: { acknowledge-timeout: \(shape.acknowledgeTimeout), silence: \(shape.silence) }
             \(shape.extra)
 
             """
@@ -62,6 +62,12 @@ extension Deployment {
     }
 
     func startInstance(_ name: String) throws {
+        if let mode = shape.broken[name] {
+            let script = "\(installation.root)/Tests/Integration/Applications/broken.py"
+            try launch(
+                name, installation.python, [script, "--port", "\(try port(of: name))", "--name", name, "--mode", mode])
+            return
+        }
         let script =
             switch shape.application {
             case .notes: "Examples/flask-notes/serve.py"
@@ -92,14 +98,12 @@ extension Deployment {
 
     // MARK: Unstick
 
-    private var killPoints: [String] { shape.allowsKillPoints ? ["--allow-kill-points"] : [] }
-
     func startUp() throws {
-        try launch("up", installation.unstick, ["up", "--config", configurationPath] + killPoints)
+        try launch("up", installation.unstick, ["up", "--config", configurationPath] + shape.allowances)
     }
 
     func startCoordinator() throws {
-        try launch("coordinator", installation.unstick, ["coordinator", "--config", configurationPath] + killPoints)
+        try launch("coordinator", installation.unstick, ["coordinator", "--config", configurationPath] + shape.allowances)
     }
 
     func startProxy(_ name: String) throws {

@@ -20,6 +20,7 @@ final class Deployment: Sendable {
     static let operatorName = "test@localhost"
 
     private struct Processes {
+        var mounts: [String] = []
         var running: [String: ChildProcess] = [:]
         /// In the order of their starts, with those that were replaced.
         var all: [ChildProcess] = []
@@ -41,16 +42,22 @@ final class Deployment: Sendable {
         proxyPorts = try (0..<max(1, shape.proxies)).map { _ in try Ports.free() }
         adminPort = try Ports.free()
         instancePorts = try (0..<shape.instances).map { _ in try Ports.free() }
-        folder = FileManager.default.temporaryDirectory.path + "/unstick-\(UUID().uuidString.prefix(8).lowercased())"
+        // On a disk (FHS 3.0, section 5.15): a store in memory is not durable, and `mirror` refuses it.
+        folder = "/var/tmp/unstick-\(UUID().uuidString.prefix(8).lowercased())"
         try FileManager.default.createDirectory(
             atPath: folder, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o700])
     }
 
     /// Starts everything, waits until it serves, runs the test, and ends everything.
-    static func with(_ shape: DeploymentShape, _ test: (Deployment) async throws -> Void) async throws {
+    /// - Parameter prepare: runs before anything starts.
+    static func with(
+        _ shape: DeploymentShape, prepare: (Deployment) async throws -> Void = { _ in },
+        _ test: (Deployment) async throws -> Void
+    ) async throws {
         let deployment = try Deployment(shape)
         do {
             try deployment.writeFiles()
+            try await prepare(deployment)
             try await deployment.startAll()
             try await test(deployment)
         } catch {
@@ -105,8 +112,11 @@ final class Deployment: Sendable {
         await withTaskGroup(of: Void.self) { tasks in
             for process in all { tasks.addTask { await process.stop() } }
         }
+        for path in processes.withLock({ $0.mounts }) { umount2(path, Int32(MNT_DETACH)) }
         try? FileManager.default.removeItem(atPath: folder)
     }
+
+    func unmountLater(_ path: String) { processes.withLock { $0.mounts.append(path) } }
 
     var childEnvironment: [String: String] {
         let own = ProcessInfo.processInfo.environment

@@ -20,13 +20,17 @@ struct DeploymentShape: Sendable {
     var instances = 2
     /// 0: `unstick up`. Otherwise `unstick coordinator` and this many `unstick proxy`.
     var proxies = 0
-    /// Whether operations may name a journal entry at which the coordinator dies.
-    var allowsKillPoints = false
+    /// Further words for `unstick up` and `unstick coordinator`: what they allow to tests only.
+    var allowances: [String] = []
     var store = "sqlite:unstick.db"
     /// Time an epoch may wait for every proxy.
     var acknowledgeTimeout = "20s"
+    /// How long a proxy may be silent.
+    var silence = "2s"
     /// Further lines at the end of the configuration.
     var extra = ""
+    /// Instances that are Applications/broken.py in one of its modes instead.
+    var broken: [String: String] = [:]
     /// Environment by instance.
     var environment: [String: [String: String]] = [:]
 
