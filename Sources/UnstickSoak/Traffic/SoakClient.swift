@@ -83,9 +83,8 @@ final class SoakClient {
 
     func beginEnding() {
         for lane in lanes {
-            guard let wakeup = lane.wakeup else { continue }
-            wakeup.cancel()
-            lane.wakeup = nil
+            guard lane.isAsleep else { continue }
+            lane.cancelWakeup()
             advance(lane)
         }
     }
@@ -97,9 +96,8 @@ final class SoakClient {
             if let exchange = lane.exchange, isOver || now >= exchange.start + context.requestTimeout {
                 lane.abandonExchange()
                 finish(lane, .failure(kind: "timeout"))
-            } else if isOver, lane.wakeup != nil {
-                lane.wakeup?.cancel()
-                lane.wakeup = nil
+            } else if isOver, lane.isAsleep {
+                lane.cancelWakeup()
                 advance(lane)
             }
         }
@@ -175,10 +173,7 @@ final class SoakClient {
             lane.nextDue = max(lane.nextDue, now - .seconds(1)) + .nanoseconds(Int64(laneInterval(rate)))
         }
         guard due > now, !(shard.isEnding && mode != .auditing) else { return advance(lane) }
-        lane.wakeup = shard.loop.assumeIsolated().scheduleTask(deadline: due) { [self, unowned lane] in
-            lane.wakeup = nil
-            advance(lane)
-        }
+        lane.wake(at: due) { [self, unowned lane] in advance(lane) }
     }
 
     private func laneInterval(_ rate: Double) -> Double {

@@ -37,7 +37,8 @@ final class SoakLane {
     /// Whether the lane has nothing to do until the client wakes it.
     var isIdle = true
     /// The next step, when it is in the future.
-    var wakeup: Scheduled<Void>?
+    private var wakeup: Scheduled<Void>?
+    private var wakeupNumber = 0
     /// Failures since the last success.
     var failures = 0
     /// When the first request since the last success was sent.
@@ -101,9 +102,28 @@ final class SoakLane {
         for connection in connections where connection?.isIdle == false { connection?.abandon() }
     }
 
+    var isAsleep: Bool { wakeup != nil }
+
+    func wake(at due: NIODeadline, _ body: @escaping () -> Void) {
+        wakeupNumber += 1
+        let number = wakeupNumber
+        wakeup = loop.assumeIsolated().scheduleTask(deadline: due) { [self] in
+            // The loop takes all tasks that are due before it runs the first: one that is cancelled by another of them
+            // runs nevertheless.
+            guard number == wakeupNumber, wakeup != nil else { return }
+            wakeup = nil
+            body()
+        }
+    }
+
+    func cancelWakeup() {
+        wakeup?.cancel()
+        wakeup = nil
+    }
+
     func closeAll() {
         exchangeNumber += 1
-        wakeup?.cancel()
+        cancelWakeup()
         for connection in connections { connection?.abandon() }
         connections = []
     }
