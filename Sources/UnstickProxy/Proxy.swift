@@ -91,11 +91,14 @@ public final class Proxy: Sendable {
 
     private func serve(onReady: @escaping @Sendable (_ port: Int) -> Void) async throws {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
-            let repeating = startRepeatingTasks()
-            await waitForFirstTable()
+            // Bound before the coordinator hears of this proxy: one that cannot listen must not register and then hold
+            // up every step. Connections are accepted only once there is something to route by.
             let server = try await listen()
             let port = server.localAddress?.port ?? options.listenPort
             state.withLock { $0.port = port }
+            let repeating = startRepeatingTasks()
+            await waitForFirstTable()
+            try await server.setOption(.autoRead, value: true).get()
             logger.info("listening", metadata: ["address": "\(options.listenHost):\(port)"])
             tasks.addTask { await self.follow() }
             tasks.addTask { await self.reportForEver() }
@@ -120,6 +123,7 @@ public final class Proxy: Sendable {
         return try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 4096)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelOption(.autoRead, value: false)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: false)

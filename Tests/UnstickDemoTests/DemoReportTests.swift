@@ -1,7 +1,7 @@
 import ControlAPI
 import Foundation
 import Testing
-@testable import UnstickSoak
+import UnstickSoak
 
 @testable import UnstickDemo
 
@@ -14,17 +14,19 @@ struct DemoReportTests {
     }
 
     static func soak(_ change: (inout SoakReport) -> Void = { _ in }) -> SoakReport {
-        let latency = SoakReport.Percentiles(p50Microseconds: 900, p99Microseconds: 12_000, maxMicroseconds: 30_000)
-        var report = SoakReport(
-            schema: SoakReport.schemaName, clients: 4, durationMs: 3000, requests: 300, succeeded: 298,
-            errors: ["502": 2], errorCount: 2, unknown: 1, lost: 0, stale: 0, repeated: 0, resurrected: 0,
-            longestPauseMilliseconds: 40, latency: latency, clientWait: latency, sessions: 5, unaudited: 0,
-            stages: (chapters + [DemoReport.auditName]).map { name in
-                StageReport(
-                    name: name, startMs: 0, durationMs: 1000, requests: 100, succeeded: 99,
-                    errors: name == "kill" ? ["502": 2] : [:], errorCount: name == "kill" ? 2 : 0, unknown: 0, lost: 0,
-                    stale: 0, repeated: 0, resurrected: 0, longestPauseMilliseconds: 40, latency: latency, sessions: 1)
-            }, violations: [], verdict: .pass)
+        var figures = RunFigures(clients: 4) { _ in "default" }
+        for (index, name) in (chapters + [DemoReport.auditName]).enumerated() {
+            let start = Int64(index) * 1_000_000_000
+            figures.beginStage(name, at: start)
+            for number in 0..<100 {
+                let fails = name == "kill" && number < 2
+                figures.add(
+                    RequestRecord(
+                        client: 0, key: 0, at: start + Int64(number) * 10_000_000,
+                        result: fails ? .error(kind: "502") : .success(latencyMicroseconds: 900)))
+            }
+        }
+        var report = figures.report(at: 4_000_000_000)
         change(&report)
         return report
     }
@@ -38,14 +40,26 @@ struct DemoReportTests {
         #expect(report.totals.errors == 2)
     }
 
-    @Test("any wrong answer fails", arguments: [
-        \SoakReport.lost as any WritableKeyPath<SoakReport, Int> & Sendable, \.stale, \.repeated, \.resurrected, \.unaudited,
-    ])
-    func wrong(_ figure: any WritableKeyPath<SoakReport, Int> & Sendable) {
-        let soak = Self.soak { $0[keyPath: figure] = 1 }
+    @Test("any wrong answer fails", arguments: ViolationKind.allCases)
+    func wrong(_ kind: ViolationKind) {
+        let soak = Self.soak { report in
+            switch kind {
+            case .lost: report.lost = 1
+            case .stale: report.stale = 1
+            case .repeated: report.repeated = 1
+            case .resurrected: report.resurrected = 1
+            }
+        }
         let report = DemoReport(chapters: Self.chapters, visits: Self.visits(), soak: soak, failure: nil)
         #expect(report.verdict == .fail)
-        #expect(report.failures.count == 1)
+        #expect(report.failures == ["1 answers were \(kind.rawValue)"])
+    }
+
+    @Test("a counter that could not be read at the end fails")
+    func unaudited() {
+        let soak = Self.soak { $0.unaudited = 1 }
+        let report = DemoReport(chapters: Self.chapters, visits: Self.visits(), soak: soak, failure: nil)
+        #expect(report.verdict == .fail)
     }
 
     @Test("a chapter that was not visited to its end fails")

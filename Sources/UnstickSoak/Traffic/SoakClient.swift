@@ -83,7 +83,9 @@ final class SoakClient {
 
     func beginEnding() {
         for lane in lanes {
-            if lane.cancelWakeup() { advance(lane) }
+            guard lane.isAsleep else { continue }
+            lane.cancelWakeup()
+            advance(lane)
         }
     }
 
@@ -94,7 +96,8 @@ final class SoakClient {
             if let exchange = lane.exchange, isOver || now >= exchange.start + context.requestTimeout {
                 lane.abandonExchange()
                 finish(lane, .failure(kind: "timeout"))
-            } else if isOver, lane.cancelWakeup() {
+            } else if isOver, lane.isAsleep {
+                lane.cancelWakeup()
                 advance(lane)
             }
         }
@@ -170,10 +173,7 @@ final class SoakClient {
             lane.nextDue = max(lane.nextDue, now - .seconds(1)) + .nanoseconds(Int64(laneInterval(rate)))
         }
         guard due > now, !(shard.isEnding && mode != .auditing) else { return advance(lane) }
-        let number = lane.nextWakeup()
-        lane.wakeup = shard.loop.assumeIsolated().scheduleTask(deadline: due) { [self, unowned lane] in
-            if lane.isPresent(wakeup: number) { advance(lane) }
-        }
+        lane.wake(at: due) { [self, unowned lane] in advance(lane) }
     }
 
     private func laneInterval(_ rate: Double) -> Double {

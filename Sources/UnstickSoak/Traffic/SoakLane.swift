@@ -37,8 +37,7 @@ final class SoakLane {
     /// Whether the lane has nothing to do until the client wakes it.
     var isIdle = true
     /// The next step, when it is in the future.
-    var wakeup: Scheduled<Void>?
-    /// A cancelled task may run all the same when the loop has already taken it to run in this tick; its number tells.
+    private var wakeup: Scheduled<Void>?
     private var wakeupNumber = 0
     /// Failures since the last success.
     var failures = 0
@@ -91,26 +90,6 @@ final class SoakLane {
         }
     }
 
-    func nextWakeup() -> Int {
-        wakeupNumber += 1
-        return wakeupNumber
-    }
-
-    /// Whether the task with this number is the one that is waited for; then it is over.
-    func isPresent(wakeup number: Int) -> Bool {
-        guard wakeup != nil, number == wakeupNumber else { return false }
-        wakeup = nil
-        return true
-    }
-
-    /// False when no step was waited for.
-    func cancelWakeup() -> Bool {
-        guard let wakeup else { return false }
-        wakeup.cancel()
-        self.wakeup = nil
-        return true
-    }
-
     /// The exchange is over; its record goes to the caller.
     func takeExchange() -> Exchange? {
         defer { exchange = nil }
@@ -123,9 +102,28 @@ final class SoakLane {
         for connection in connections where connection?.isIdle == false { connection?.abandon() }
     }
 
+    var isAsleep: Bool { wakeup != nil }
+
+    func wake(at due: NIODeadline, _ body: @escaping () -> Void) {
+        wakeupNumber += 1
+        let number = wakeupNumber
+        wakeup = loop.assumeIsolated().scheduleTask(deadline: due) { [self] in
+            // The loop takes all tasks that are due before it runs the first: one that is cancelled by another of them
+            // runs nevertheless.
+            guard number == wakeupNumber, wakeup != nil else { return }
+            wakeup = nil
+            body()
+        }
+    }
+
+    func cancelWakeup() {
+        wakeup?.cancel()
+        wakeup = nil
+    }
+
     func closeAll() {
         exchangeNumber += 1
-        wakeup?.cancel()
+        cancelWakeup()
         for connection in connections { connection?.abandon() }
         connections = []
     }
