@@ -86,7 +86,8 @@ let package = Package(
 
         // The whole story on one machine: `unstick demo`.
         .target(
-            name: "UnstickDemo", dependencies: ["ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioHTTP1, httpClient]
+            name: "UnstickDemo",
+            dependencies: ["ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioHTTP1, httpClient]
         ),
         // From reports to the lines of a terminal; no I/O.
         .target(name: "UnstickTerminal", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak"]),
@@ -121,7 +122,8 @@ let package = Package(
         .testTarget(
             name: "SessionStoreTests",
             dependencies: [
-                "MemorySessionStore", "SessionStore", "SessionStoreContract", "SQLiteSessionStore", "UnstickCore", grdb, nio,
+                "MemorySessionStore", "SessionStore", "SessionStoreContract", "SQLiteSessionStore", "UnstickCore", grdb,
+                nio,
                 nioPosix,
             ]
         ),
@@ -139,7 +141,8 @@ let package = Package(
                 "UnstickCoordinator", "UnstickCore", "UnstickCrypto", logging, nio, nioPosix, nioHTTP1, httpClient,
             ]
         ),
-        .testTarget(name: "UnstickDemoTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickDemo", "UnstickSoak"]),
+        .testTarget(
+            name: "UnstickDemoTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickDemo", "UnstickSoak"]),
         .testTarget(
             name: "UnstickTerminalTests", dependencies: ["ControlAPI", "UnstickCore", "UnstickSoak", "UnstickTerminal"]
         ),
@@ -156,7 +159,8 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: [
-                "ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioPosix, nioHTTP1, httpClient, "unstick",
+                "ControlAPI", "ControlClient", "UnstickCore", "UnstickSoak", nio, nioPosix, nioHTTP1, httpClient,
+                "unstick",
             ],
             path: "Tests/Integration",
             exclude: ["Applications"]

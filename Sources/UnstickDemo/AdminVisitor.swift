@@ -65,7 +65,8 @@ final class AdminVisitor: Sendable {
     func look() async throws -> Look {
         let admin = try await reload("/admin/")
         guard admin.status == 200, admin.body.contains("id=\"user-tools\""), admin.body.contains("admin/logout") else {
-            return .lost("/admin/ answered status \(admin.status)" + (admin.location == nil ? "" : " to the login page"))
+            return .lost(
+                "/admin/ answered status \(admin.status)" + (admin.location == nil ? "" : " to the login page"))
         }
         let cart = try await reload("/cart/")
         guard cart.status == 200, cart.body.contains("Copper kettle") else {

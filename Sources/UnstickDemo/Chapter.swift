@@ -61,11 +61,13 @@ struct Chapter: Sendable {
                 action: .operate(.switchTo(percent: 25)), phase: .stateless, rampPercent: 25),
             Chapter(
                 name: "switch-100", title: "Switch 100 %",
-                story: "Any instance answers anybody. Affinity cookies are still issued, so that the way back stays open.",
+                story:
+                    "Any instance answers anybody. Affinity cookies are still issued, so that the way back stays open.",
                 action: .operate(.switchTo(percent: 100)), phase: .stateless, rampPercent: 100),
             Chapter(
                 name: "kill", title: "kill -9 \(killed)",
-                story: "One instance dies without a word. What it was working on fails; whatever it had acknowledged is "
+                story:
+                    "One instance dies without a word. What it was working on fails; whatever it had acknowledged is "
                     + "in the store, and the others serve it.",
                 action: .kill(instance: killed), phase: .stateless, rampPercent: 100),
             Chapter(
@@ -85,7 +87,8 @@ struct Chapter: Sendable {
                 action: .undrain(instance: drained), phase: .stateless, rampPercent: 100),
             Chapter(
                 name: "rollback-externalized", title: "Rollback to externalized",
-                story: "The way back, first step: one epoch, no gate, always possible. Clients go to their homes again, "
+                story:
+                    "The way back, first step: one epoch, no gate, always possible. Clients go to their homes again, "
                     + "the store keeps the authority.",
                 action: .operate(.rollback(to: .externalized)), phase: .externalized),
             Chapter(

@@ -87,7 +87,8 @@ public enum DemoError: Error, Sendable, Equatable, CustomStringConvertible {
         switch self {
         case .invalid(let message), .missing(let message), .chapter(let message): message
         case .died(let process, let status, let log):
-            "\(process) ended by itself (\(status))" + (log.isEmpty ? "; it wrote nothing" : "; its last lines:\n\(log)")
+            "\(process) ended by itself (\(status))"
+                + (log.isEmpty ? "; it wrote nothing" : "; its last lines:\n\(log)")
         }
     }
 }

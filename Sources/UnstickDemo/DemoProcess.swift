@@ -11,7 +11,8 @@ final class DemoProcess: Sendable {
 
     /// - Parameter environment: added to the demonstration's own.
     init(
-        name: String, executable: String, arguments: [String], environment: [String: String], folder: String, log: String
+        name: String, executable: String, arguments: [String], environment: [String: String], folder: String,
+        log: String
     ) throws(DemoError) {
         self.name = name
         self.log = log

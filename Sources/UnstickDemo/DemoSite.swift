@@ -3,9 +3,9 @@ import Synchronization
 import UnstickCore
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #endif
 
 /// The three instances of the shop and the proxy before them: a folder of their own, and their processes.
@@ -172,9 +172,9 @@ final class DemoSite: Sendable {
         var ports: [Int] = []
         for _ in 0..<count {
             #if canImport(Glibc)
-                let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
             #else
-                let descriptor = socket(AF_INET, SOCK_STREAM, 0)
+            let descriptor = socket(AF_INET, SOCK_STREAM, 0)
             #endif
             guard descriptor >= 0 else { throw .missing("no socket: \(String(cString: strerror(errno)))") }
             sockets.append(descriptor)

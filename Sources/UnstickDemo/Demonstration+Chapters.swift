@@ -6,9 +6,9 @@ import UnstickCore
 import UnstickSoak
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #endif
 
 /// What has been visited so far; kept when the story ends early.

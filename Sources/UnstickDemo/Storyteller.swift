@@ -66,7 +66,9 @@ struct Storyteller: Sendable {
 
     func table(_ report: DemoReport) {
         screen.line()
-        screen.line(screen.styled(Self.row(["", "requests", "errors", "lost", "stale", "resurr.", "pause ms", "p99 ms"]), .bold))
+        screen.line(
+            screen.styled(
+                Self.row(["", "requests", "errors", "lost", "stale", "resurr.", "pause ms", "p99 ms"]), .bold))
         for phase in report.phases {
             let line = Self.row([
                 phase.name, phase.requests.grouped, phase.errors.grouped, "\(phase.lost)", "\(phase.stale)",
@@ -96,12 +98,11 @@ struct Storyteller: Sendable {
                 indent: 2)
         }
         let passed = report.verdict == .pass
-        screen.line(
-            screen.styled(
-                "\(passed ? "PASS" : "FAIL"): \(totals.lost) lost, \(totals.stale) stale, "
-                    + "\(totals.resurrected) resurrected in \(totals.requests.grouped) requests of "
-                    + "\(totals.sessions.grouped) sessions; admin session \(report.adminSession.rawValue)",
-                passed ? .good : .bad))
+        screen.paragraph(
+            "\(passed ? "PASS" : "FAIL"): \(totals.lost) lost, \(totals.stale) stale, "
+                + "\(totals.resurrected) resurrected in \(totals.requests.grouped) requests of "
+                + "\(totals.sessions.grouped) sessions; admin session \(report.adminSession.rawValue)",
+            style: passed ? .good : .bad)
     }
 
     /// 78 columns.

@@ -27,10 +27,13 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long each chapter is driven, in seconds.", valueName: "s"))
     var phaseSeconds = 4.0
 
-    @Option(help: ArgumentHelp("Where the shop is to be found: 127.0.0.1:PORT. Default: a free port.", valueName: "address"))
+    @Option(
+        help: ArgumentHelp("Where the shop is to be found: 127.0.0.1:PORT. Default: a free port.", valueName: "address")
+    )
     var listen: String?
 
-    @Option(help: ArgumentHelp("Where API and dashboard are: 127.0.0.1:PORT. Default: a free port.", valueName: "address"))
+    @Option(
+        help: ArgumentHelp("Where API and dashboard are: 127.0.0.1:PORT. Default: a free port.", valueName: "address"))
     var admin: String?
 
     @Flag(help: "Wait for Enter before every chapter, so that you can look around in a browser.")
@@ -42,10 +45,14 @@ struct DemoCommand: AsyncParsableCommand {
     @Option(help: "The same seed makes the shoppers decide the same.")
     var seed: UInt64 = 1
 
-    @Option(help: ArgumentHelp("Python with Django and waitress. Default: $UNSTICK_PYTHON, then .build/venv.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "Python with Django and waitress. Default: $UNSTICK_PYTHON, then .build/venv.", valueName: "path"))
     var python: String?
 
-    @Option(help: ArgumentHelp("Folder of the example shop. Default: Examples/django-shop, from here upwards.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "Folder of the example shop. Default: Examples/django-shop, from here upwards.", valueName: "path"))
     var shop: String?
 
     @Option(name: [.short, .customLong("output")], help: "text or json: one object, unstick.demo/v1.")
@@ -53,7 +60,8 @@ struct DemoCommand: AsyncParsableCommand {
 
     func run() async throws {
         let screen = output == .json ? Screen.standardError() : Screen.standardOutput()
-        let http = HTTPClient(eventLoopGroupProvider: .singleton, configuration: .init(redirectConfiguration: .disallow))
+        let http = HTTPClient(
+            eventLoopGroupProvider: .singleton, configuration: .init(redirectConfiguration: .disallow))
         do {
             let demonstration = Demonstration(options: try options(), screen: screen, http: http)
             let report = try await Self.untilSignal { try await demonstration.run() }

@@ -38,10 +38,12 @@ struct ChapterTests {
 
 @Suite("What the demonstration is asked for")
 struct DemoOptionsTests {
-    @Test("what is not this machine's own address is refused", arguments: [
-        "0.0.0.0:8080", "192.168.1.1:80", ":8080", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:+80",
-        "shop.example:80",
-    ])
+    @Test(
+        "what is not this machine's own address is refused",
+        arguments: [
+            "0.0.0.0:8080", "192.168.1.1:80", ":8080", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:+80",
+            "shop.example:80",
+        ])
     func foreign(_ address: String) {
         var options = DemoOptions(executable: "/bin/true", python: "/bin/true", shop: "/")
         options.listen = address

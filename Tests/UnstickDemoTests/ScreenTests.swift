@@ -2,22 +2,27 @@ import ControlAPI
 import Synchronization
 import Testing
 import UnstickCore
+import UnstickSoak
 
 @testable import UnstickDemo
 
 @Suite("What the screen shows")
 struct ScreenTests {
-    @Test("text is broken between words, a long word stands alone", arguments: [
-        ("", 10, [""]), ("one two three", 7, ["one two", "three"]), ("one two three", 13, ["one two three"]),
-        ("a abcdefghijkl b", 5, ["a", "abcdefghijkl", "b"]), ("first\nsecond line", 40, ["first", "second line"]),
-    ])
+    @Test(
+        "text is broken between words, a long word stands alone",
+        arguments: [
+            ("", 10, [""]), ("one two three", 7, ["one two", "three"]), ("one two three", 13, ["one two three"]),
+            ("a abcdefghijkl b", 5, ["a", "abcdefghijkl", "b"]), ("first\nsecond line", 40, ["first", "second line"]),
+        ])
     func wrap(_ text: String, _ width: Int, _ lines: [String]) {
         #expect(Screen.wrap(text, width: width) == lines)
     }
 
-    @Test("numbers are grouped by thousands", arguments: [
-        (0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567"), (100_000, "100,000"),
-    ])
+    @Test(
+        "numbers are grouped by thousands",
+        arguments: [
+            (0, "0"), (999, "999"), (1000, "1,000"), (-1_234_567, "-1,234,567"), (100_000, "100,000"),
+        ])
     func grouped(_ number: Int, _ text: String) {
         #expect(number.grouped == text)
     }
@@ -46,17 +51,24 @@ struct ScreenTests {
         let teller = Storyteller(screen: Screen(width: 80, isLive: false, hasColours: false) { sink.add($0) })
         let chapters = Chapter.story(instances: ["web-1", "web-2", "web-3"], migration: "shop")
         for chapter in chapters { teller.heading(chapter, number: 16, of: 16) }
-        teller.table(
-            DemoReport(
-                chapters: chapters.map(\.name), visits: [], soak: DemoReportTests.soak(), failure: "none"))
+        let report = DemoReport(
+            chapters: chapters.map(\.name), visits: [],
+            soak: DemoReportTests.soak {
+                $0.requests = 1_234_567
+                $0.sessions = 1_234_567
+            }, failure: "one of the processes ended, and this is a long line about why it did so, longer than 80")
+        teller.table(report)
+        teller.verdict(report)
         #expect(sink.text.split(separator: "\n").allSatisfy { $0.count <= 80 })
         #expect(chapters.allSatisfy { $0.name.count < 22 })
     }
 
-    @Test("errors are told by kind, the most frequent first", arguments: [
-        ([:], "no errors"), (["502": 1], "1 error (1 × 502)"),
-        (["502": 3, "reset": 1200], "1,203 errors (1,200 × reset, 3 × 502)"),
-    ] as [([String: Int], String)])
+    @Test(
+        "errors are told by kind, the most frequent first",
+        arguments: [
+            ([:], "no errors"), (["502": 1], "1 error (1 × 502)"),
+            (["502": 3, "reset": 1200], "1,203 errors (1,200 × reset, 3 × 502)"),
+        ] as [([String: Int], String)])
     func errors(_ kinds: [String: Int], _ words: String) {
         #expect(Storyteller.errors(kinds) == words)
     }

@@ -67,10 +67,12 @@ struct SiteTests {
         #expect(!stubborn.isRunning)
     }
 
-    @Test("the form's token is found in Django's markup", arguments: [
-        ("<input type=\"hidden\" name=\"csrfmiddlewaretoken\" value=\"aB3\">", "aB3" as String?), ("<form>", nil),
-        ("name=\"csrfmiddlewaretoken\" value=\"open", nil),
-    ])
+    @Test(
+        "the form's token is found in Django's markup",
+        arguments: [
+            ("<input type=\"hidden\" name=\"csrfmiddlewaretoken\" value=\"aB3\">", "aB3" as String?), ("<form>", nil),
+            ("name=\"csrfmiddlewaretoken\" value=\"open", nil),
+        ])
     func token(_ page: String, _ token: String?) {
         #expect(AdminVisitor.formToken(page) == token)
     }
