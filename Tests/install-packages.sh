@@ -4,7 +4,7 @@
 set -euo pipefail
 
 list="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/packages.txt"
-[ $# -gt 0 ] || { echo "usage: install-packages.sh USE… (build, example, test)" >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: install-packages.sh USE… (build, example, test, benchmark)" >&2; exit 2; }
 
 wanted() {
     local name use why

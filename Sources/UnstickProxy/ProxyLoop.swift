@@ -31,6 +31,7 @@ final class ProxyLoop {
     /// again by the next head; when it is not, copy-on-write gives that one its own.
     var requestScratch = ByteBuffer()
     var responseScratch = ByteBuffer()
+    var lastStoreWarning = NIODeadline.uptimeNanoseconds(0)
     var storeHealth = ProxyReport.StoreHealth.unknown
     /// Mirror writes begun and not durable yet.
     var mirrorsInFlight = 0

@@ -305,7 +305,9 @@ extension ProxyLoop {
     }
 
     func storeFailed(_ error: any Error) {
-        if storeHealth != .down {
+        // A store that reads but does not write is up and down with every request: once in a while is enough.
+        if storeHealth != .down, now - lastStoreWarning > .seconds(5) {
+            lastStoreWarning = now
             logger.warning("session store failed", metadata: ["error": "\(error)"])
         }
         storeHealth = .down
