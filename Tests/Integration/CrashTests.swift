@@ -11,7 +11,8 @@ extension Integration {
         /// Every transition that has a way back, in an order that ends where it begins.
         static let cycle: [OperationKind] = [
             .mirror, .externalize, .switchTo(percent: 60), .drain(instance: "web-2", deadlineSeconds: 30, force: false),
-            .undrain(instance: "web-2"), .rollback(to: .externalized), .rollback(to: .mirroring), .rollback(to: .sticky),
+            .undrain(instance: "web-2"), .rollback(to: .externalized), .rollback(to: .mirroring),
+            .rollback(to: .sticky),
         ]
 
         @Test("killed at any journal entry of any transition, it resumes or undoes, and clients notice nothing")

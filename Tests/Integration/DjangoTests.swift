@@ -32,7 +32,8 @@ extension Integration {
                 for words in [
                     ["mirror"], ["externalize"], ["switch", "--percent", "50"], ["switch", "--percent", "100"],
                     ["rollback"], ["rollback", "--to", "mirroring"], ["rollback", "--to", "sticky"], ["mirror"],
-                    ["externalize"], ["switch", "--percent", "100"], ["complete", "--confirm", DeploymentShape.migration],
+                    ["externalize"], ["switch", "--percent", "100"],
+                    ["complete", "--confirm", DeploymentShape.migration],
                 ] {
                     let result = try await deployment.run(words)
                     try #require(result.exitCode == 0, "\(result.line): \(result.errors)")

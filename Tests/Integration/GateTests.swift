@@ -99,7 +99,8 @@ extension Integration {
             let key = FileManager.default.temporaryDirectory.path + "/other-\(UUID().uuidString).key"
             defer { try? FileManager.default.removeItem(atPath: key) }
             let other = Data("another secret that is long enough 0123456789".utf8)
-            #expect(FileManager.default.createFile(atPath: key, contents: other, attributes: [.posixPermissions: 0o600]))
+            #expect(
+                FileManager.default.createFile(atPath: key, contents: other, attributes: [.posixPermissions: 0o600]))
             var shape = DeploymentShape(.notes)
             shape.environment["web-2"] = ["UNSTICK_SECRET_FILE": key]
             try await Deployment.with(shape) { deployment in

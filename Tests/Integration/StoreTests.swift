@@ -35,7 +35,8 @@ extension Integration {
 
                 try deployment.moveStore(away: false)
                 _ = try await eventually("dirty sessions to be repaired") {
-                    try await deployment.control.proxies().proxies.allSatisfy { $0.report.dirtySessions == 0 } ? true : nil
+                    try await deployment.control.proxies().proxies.allSatisfy { $0.report.dirtySessions == 0 }
+                        ? true : nil
                 }
                 for words in [["externalize"], ["switch", "--percent", "100"]] {
                     let result = try await deployment.run(words)
@@ -45,7 +46,8 @@ extension Integration {
             }
         }
 
-        @Test("away in externalized and stateless: 503 with Retry-After, never a stale answer, and well when it is back")
+        @Test(
+            "away in externalized and stateless: 503 with Retry-After, never a stale answer, and well when it is back")
         func awayLater() async throws {
             try await Deployment.with(DeploymentShape(.notes)) { deployment in
                 try await deployment.underSoak(mayFail: ["503"]) { soak in
@@ -90,7 +92,8 @@ extension Integration {
                     try await deployment.refuse("externalize")
                     try deployment.emptyDisk()
                     _ = try await eventually("dirty sessions to be repaired") {
-                        try await deployment.control.proxies().proxies.allSatisfy { $0.report.dirtySessions == 0 } ? true : nil
+                        try await deployment.control.proxies().proxies.allSatisfy { $0.report.dirtySessions == 0 }
+                            ? true : nil
                     }
                     try await deployment.succeed("externalize")
 
@@ -133,7 +136,8 @@ extension Integration {
                 try await stayOut("while the disk is full")
                 try deployment.emptyDisk()
                 _ = try await eventually("the tombstones to be saved") {
-                    try await deployment.control.proxies().proxies.allSatisfy { $0.report.dirtySessions == 0 } ? true : nil
+                    try await deployment.control.proxies().proxies.allSatisfy { $0.report.dirtySessions == 0 }
+                        ? true : nil
                 }
                 try await stayOut("in mirroring")
                 try await deployment.succeed("externalize")
@@ -146,13 +150,18 @@ extension Integration {
             try await Deployment.with(DeploymentShape(.notes)) { deployment in
                 try await deployment.mount("frozen", "ro")
                 for (store, reason) in [
-                    ("sqlite:frozen/unstick.db", "Read-only file system"), ("sqlite:missing/unstick.db", "No such file"),
+                    ("sqlite:frozen/unstick.db", "Read-only file system"),
+                    ("sqlite:missing/unstick.db", "No such file"),
                 ] {
                     let path = "\(deployment.folder)/other.yaml"
                     let text = try String(contentsOfFile: deployment.configurationPath, encoding: .utf8)
                         .replacing("sqlite:unstick.db", with: store)
-                        .replacing("listen: 127.0.0.1:\(deployment.proxyPorts[0])", with: "listen: 127.0.0.1:\(try Ports.free())")
-                        .replacing("admin: 127.0.0.1:\(deployment.adminPort)", with: "admin: 127.0.0.1:\(try Ports.free())")
+                        .replacing(
+                            "listen: 127.0.0.1:\(deployment.proxyPorts[0])",
+                            with: "listen: 127.0.0.1:\(try Ports.free())"
+                        )
+                        .replacing(
+                            "admin: 127.0.0.1:\(deployment.adminPort)", with: "admin: 127.0.0.1:\(try Ports.free())")
                     try deployment.write(text, to: "other.yaml")
                     let process = try deployment.launch(
                         "other", deployment.installation.unstick, ["up", "--config", path])
@@ -173,7 +182,9 @@ extension Deployment {
     func moveStore(away: Bool) throws {
         for path in storeFiles {
             let (from, to) = away ? (path, path + ".away") : (path + ".away", path)
-            if FileManager.default.fileExists(atPath: from) { try FileManager.default.moveItem(atPath: from, toPath: to) }
+            if FileManager.default.fileExists(atPath: from) {
+                try FileManager.default.moveItem(atPath: from, toPath: to)
+            }
         }
     }
 

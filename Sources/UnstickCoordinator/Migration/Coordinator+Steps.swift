@@ -38,8 +38,6 @@ extension Coordinator {
         async let probe: Void = refreshStoreProbe()
         async let descriptions: Void = refreshDescriptions()
         _ = await (probe, descriptions)
-        // Not left to the next look: `complete` right after `switch --percent 100` would be refused for a second.
-        if case .complete = set { try keepSoak() }
         return try await judge(operation) { Gates.evaluate(set, $0) }
     }
 
@@ -52,7 +50,7 @@ extension Coordinator {
             if operation.undo == nil, let reason = state.control.operation?.interruption { return .interrupted(reason) }
             let results = gates(self.evidence(state))
             let failing = results.filter { $0.verdict != .pass }
-            return failing.isEmpty || !failing.allSatisfy({ Gates.mendsItself.contains($0.name) })
+            return failing.isEmpty || !failing.allSatisfy(Gates.mendsItself)
                 ? .judged(results) : nil
         }
         let results: [GateResult]

@@ -43,10 +43,15 @@ enum Gates {
 
     static func passes(_ gates: [GateResult]) -> Bool { gates.allSatisfy { $0.verdict == .pass } }
 
-    /// Gates that the next report of a proxy may turn by itself.
-    static let mendsItself: Set<String> = [
-        "proxies-alive", "proxies-acknowledged", "proxies-protocol", "mirror-queues-empty", "no-dirty-sessions",
-    ]
+    /// Whether the next report of a proxy may turn the gate by itself.
+    static func mendsItself(_ gate: GateResult) -> Bool {
+        switch gate.name {
+        case "proxies-alive", "proxies-acknowledged", "proxies-protocol", "mirror-queues-empty", "no-dirty-sessions": true
+        // The soak begins with the next look after the last report; a coordinator that has just started has none yet.
+        case "soak-over", "fallback-reads-zero": gate.verdict == .inconclusive
+        default: false
+        }
+    }
 
     /// The gates that refuse, in one sentence.
     static func refusal(_ gates: [GateResult]) -> String {

@@ -70,7 +70,7 @@ extension Coordinator {
     }
 
     /// The soak begins when every proxy has acknowledged 100 %; it ends with the ramp or the phase.
-    func keepSoak() throws {
+    private func keepSoak() throws {
         let begins = state.withLock { state in
             let control = state.control
             return control.soak == nil && control.table.phase == .stateless && control.table.rampPercent == 100

@@ -296,7 +296,13 @@ extension ProxyLoop {
         completion: @escaping (MirrorVerdict) -> Void
     ) {
         counters.mirrorFailures &+= 1
-        if context.phase == .mirroring { markDirty(id, ttlSeconds: ttlSeconds, version: version, in: context) }
+        if context.phase == .mirroring {
+            markDirty(id, ttlSeconds: ttlSeconds, version: version, in: context)
+        } else {
+            // The store has the authority, and nobody was told of this state. Left in memory, a session that nobody knows
+            // would keep verifications from succeeding until it expires.
+            BridgeEndpoints.evict(id, pool: context.pool, loop: self)
+        }
         completion(verdictAfterFailure(in: context, reason: reason))
     }
 

@@ -43,7 +43,8 @@ extension Deployment {
                 report.lost + report.stale + report.repeated + report.resurrected == 0, "\(report.violations)",
                 sourceLocation: sourceLocation)
             try #require(report.succeeded > run.options.clients * 3, sourceLocation: sourceLocation)
-            try #require(report.unaudited == 0, "counters that could not be read at the end", sourceLocation: sourceLocation)
+            try #require(
+                report.unaudited == 0, "counters that could not be read at the end", sourceLocation: sourceLocation)
             let unexpected = report.errors.filter { !mayFail.contains($0.key) }
             try #require(unexpected.isEmpty, sourceLocation: sourceLocation)
         } catch {

@@ -57,7 +57,9 @@ extension Deployment {
     // MARK: Application
 
     func port(of instance: String) throws -> Int {
-        guard let index = instances.firstIndex(of: instance) else { throw IntegrationFailure("no instance \(instance)") }
+        guard let index = instances.firstIndex(of: instance) else {
+            throw IntegrationFailure("no instance \(instance)")
+        }
         return instancePorts[index]
     }
 
@@ -103,7 +105,8 @@ extension Deployment {
     }
 
     func startCoordinator() throws {
-        try launch("coordinator", installation.unstick, ["coordinator", "--config", configurationPath] + shape.allowances)
+        try launch(
+            "coordinator", installation.unstick, ["coordinator", "--config", configurationPath] + shape.allowances)
     }
 
     func startProxy(_ name: String) throws {
