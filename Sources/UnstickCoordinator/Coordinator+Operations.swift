@@ -133,6 +133,7 @@ extension Coordinator.State {
         let prefix = control.operation?.undo == nil ? "" : "undoing: "
         if case .awaitAcknowledgements = step {
             let waiting = control.ledger.unsettled.joined(separator: ", ")
+            if waiting.isEmpty { return prefix + "every proxy has acknowledged epoch \(control.table.epoch)" }
             return prefix + "waiting for \(waiting) to acknowledge epoch \(control.table.epoch)"
         }
         return prefix + (progress.isEmpty ? step.words : progress)
