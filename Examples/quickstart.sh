@@ -47,7 +47,7 @@ say "== 3/4  Building unstick (the first time some minutes, on a small machine a
 swift build --package-path "$root" --configuration release --product unstick >&2
 unstick="$(swift build --package-path "$root" --configuration release --show-bin-path)/unstick"
 
-say "== 4/4  The demonstration, about three minutes"
+say "== 4/4  The demonstration, about two minutes"
 say
 status=0
 "$unstick" demo --python "$venv/bin/python" --shop "$shop" "$@" || status=$?

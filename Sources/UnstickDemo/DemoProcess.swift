@@ -1,6 +1,12 @@
 import Foundation
 import Synchronization
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Musl)
+import Musl
+#endif
+
 /// A child process with its output in a file, in a process group of its own: a terminal's Ctrl-C reaches the
 /// demonstration only, which then ends its children in order.
 final class DemoProcess: Sendable {
@@ -30,10 +36,21 @@ final class DemoProcess: Sendable {
             process.standardInput = FileHandle.nullDevice
             process.standardOutput = output
             process.standardError = output
-            try process.run()
+            try Self.withoutSignalMask { try process.run() }
         } catch {
             throw .missing("\(name) could not be started with \(executable): \(error.localizedDescription)")
         }
+    }
+
+    /// A child inherits the signals that the thread blocks, and the threads that run tasks block SIGTERM: it would have
+    /// to be killed.
+    private static func withoutSignalMask(_ body: () throws -> Void) rethrows {
+        var none = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+        try body()
     }
 
     var isRunning: Bool { process.isRunning }

@@ -54,6 +54,8 @@ struct SiteTests {
         #expect(!ended.hasDied)
         await ended.end(patience: .seconds(10))
         #expect(!ended.isRunning && !ended.hasDied)
+        // By SIGTERM, not by the SIGKILL that follows.
+        #expect(ended.statusWords == "signal 15")
     }
 
     @Test("a process that does not listen to SIGTERM is killed")
