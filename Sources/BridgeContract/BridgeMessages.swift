@@ -154,7 +154,8 @@ extension BridgeResponse {
             }
             let codec = try required("codec")
             guard codec.utf8.count <= 32 else { throw BridgeFormatError("'codec' is longer than 32 bytes") }
-            return BridgeChange(id: try id(), version: try versionTag(), base: base, ttlSeconds: try ttl(), codec: codec)
+            return BridgeChange(
+                id: try id(), version: try versionTag(), base: base, ttlSeconds: try ttl(), codec: codec)
         }
         let operation = try required("op")
         switch operation {
@@ -194,7 +195,8 @@ public func percentEncoded(_ id: String) -> String {
     var text = ""
     for byte in id.utf8 {
         switch byte {
-        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: text.unicodeScalars.append(Unicode.Scalar(byte))
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e:
+            text.unicodeScalars.append(Unicode.Scalar(byte))
         default:
             let hex = String(byte, radix: 16, uppercase: true)
             text += hex.count == 1 ? "%0\(hex)" : "%\(hex)"

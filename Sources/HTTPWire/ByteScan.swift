@@ -142,7 +142,9 @@ enum ByteScan {
     static func matches(_ base: UnsafeRawPointer, _ slice: ByteSlice, _ text: StaticString) -> Bool {
         guard slice.count == text.utf8CodeUnitCount else { return false }
         let expected = text.utf8Start
-        for index in 0..<slice.count where lowercased(byte(base, slice.start &+ index)) != expected[index] { return false }
+        for index in 0..<slice.count where lowercased(byte(base, slice.start &+ index)) != expected[index] {
+            return false
+        }
         return true
     }
 

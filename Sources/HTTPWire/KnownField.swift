@@ -61,7 +61,9 @@ extension KnownField {
             first = ByteScan.word(base, start) | fold
             last = ByteScan.word(base, start &+ count &- 8) | fold
             if count >= 16 { middle = ByteScan.word(base, start &+ 8) | fold }
-            if (ByteScan.equal(first, to: 0x7f) | ByteScan.equal(middle, to: 0x7f) | ByteScan.equal(last, to: 0x7f)) != 0 {
+            if (ByteScan.equal(first, to: 0x7f) | ByteScan.equal(middle, to: 0x7f) | ByteScan.equal(last, to: 0x7f))
+                != 0
+            {
                 return underscored(base, start: start, count: count, first: first, middle: middle, last: last)
             }
             if isUnstickPrefix(first, separator: ByteScan.byte(base, start &+ 7)) {
@@ -154,12 +156,20 @@ extension KnownField {
             if first == 0x7261_7772_6f66_2d78, last == 0x7473_6f68_2d64_6564 { return .xForwardedHost }
             if first == 0x7261_7772_6f66_2d78, last == 0x7472_6f70_2d64_6564 { return .xForwardedPort }
         case 17:
-            if first == 0x7265_6673_6e61_7274, middle == 0x6e69_646f_636e_652d, last == 0x676e_6964_6f63_6e65 { return .transferEncoding }
-            if first == 0x7261_7772_6f66_2d78, middle == 0x746f_7270_2d64_6564, last == 0x6f74_6f72_702d_6465 { return .xForwardedProto }
+            if first == 0x7265_6673_6e61_7274, middle == 0x6e69_646f_636e_652d, last == 0x676e_6964_6f63_6e65 {
+                return .transferEncoding
+            }
+            if first == 0x7261_7772_6f66_2d78, middle == 0x746f_7270_2d64_6564, last == 0x6f74_6f72_702d_6465 {
+                return .xForwardedProto
+            }
         case 18:
-            if first == 0x7561_2d79_786f_7270, middle == 0x6163_6974_6e65_6874, last == 0x6574_6163_6974_6e65 { return .proxyAuthenticate }
+            if first == 0x7561_2d79_786f_7270, middle == 0x6163_6974_6e65_6874, last == 0x6574_6163_6974_6e65 {
+                return .proxyAuthenticate
+            }
         case 19:
-            if first == 0x7561_2d79_786f_7270, middle == 0x7461_7a69_726f_6874, last == 0x6e6f_6974_617a_6972 { return .proxyAuthorization }
+            if first == 0x7561_2d79_786f_7270, middle == 0x7461_7a69_726f_6874, last == 0x6e6f_6974_617a_6972 {
+                return .proxyAuthorization
+            }
         default: break
         }
         return .other

@@ -1,7 +1,7 @@
-import NIOCore
-import Synchronization
 public import ControlAPI
+import NIOCore
 import SessionStore
+import Synchronization
 import UnstickCore
 
 extension Coordinator {
@@ -80,7 +80,9 @@ extension Coordinator {
     /// The operation that runs; nil when none does.
     public func currentOperation() -> OperationStatus? {
         state.withLock { state in
-            state.control.operation.map { $0.status(progress: state.progressWords, outcome: nil, table: state.control.table) }
+            state.control.operation.map {
+                $0.status(progress: state.progressWords, outcome: nil, table: state.control.table)
+            }
         }
     }
 

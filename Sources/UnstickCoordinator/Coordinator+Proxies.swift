@@ -1,5 +1,5 @@
-import Synchronization
 public import ControlAPI
+import Synchronization
 public import UnstickCore
 
 /// What a proxy last said.

@@ -1,6 +1,6 @@
-import Synchronization
 public import ControlAPI
 import SessionStore
+import Synchronization
 import UnstickCore
 
 extension Coordinator {
@@ -70,7 +70,9 @@ extension Coordinator {
         case .mirroring:
             [
                 Gate(command: "externalize", to: .externalized, gates: gates(.externalize, .final)),
-                Gate(command: "rollback --to sticky", to: .sticky, gates: gates(evidence.table.hydrates ? .rollbackToSticky : .abandonMirroring)),
+                Gate(
+                    command: "rollback --to sticky", to: .sticky,
+                    gates: gates(evidence.table.hydrates ? .rollbackToSticky : .abandonMirroring)),
             ]
         case .externalized:
             [

@@ -182,7 +182,8 @@ public final class Coordinator: Sendable {
             state.control = next
             state.lastSequence += Int64(entries.count)
             for entry in entries {
-                logger.info("\(entry.message)", metadata: ["epoch": "\(entry.epoch)", "kind": "\(entry.kind.rawValue)"])
+                logger.info(
+                    "\(entry.message)", metadata: ["epoch": "\(entry.epoch)", "kind": "\(entry.kind.rawValue)"])
             }
             if mustDie {
                 crash()
@@ -226,7 +227,9 @@ public final class Coordinator: Sendable {
             guard !options.instances.contains(where: { $0.name == instance.name }) else { return false }
             let isOut = instance.state == .drained || instance.state == .fenced
             notes.append(
-                isOut ? "\(instance.name) leaves" : "\(instance.name) is not configured any more but not drained: it stays")
+                isOut
+                    ? "\(instance.name) leaves"
+                    : "\(instance.name) is not configured any more but not drained: it stays")
             return isOut
         }
         guard table != current else { return }

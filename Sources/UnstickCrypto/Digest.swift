@@ -50,7 +50,9 @@ public struct HMACSHA256: Sendable {
                 let input = message.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? fallback
                 var length: UInt32 = 0
                 _ = key.withUnsafeBytes { keyBytes in
-                    HMAC(EVP_sha256(), keyBytes.baseAddress, Int32(keyBytes.count), input, message.count, buffer.baseAddress, &length)
+                    HMAC(
+                        EVP_sha256(), keyBytes.baseAddress, Int32(keyBytes.count), input, message.count,
+                        buffer.baseAddress, &length)
                 }
                 count = Int(length)
             }

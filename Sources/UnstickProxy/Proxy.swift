@@ -1,10 +1,10 @@
 public import ControlAPI
 public import Logging
-public import SessionStore
-public import UnstickCore
 import NIOCore
 import NIOPosix
+public import SessionStore
 import Synchronization
+public import UnstickCore
 import UnstickCrypto
 
 /// The data plane: listens, routes, mirrors, and follows the coordinator's tables.
@@ -237,7 +237,8 @@ public final class Proxy: Sendable {
         }
         guard isNews else { return }
         logger.info(
-            "routing table", metadata: ["epoch": "\(table.epoch)", "phase": "\(table.phase)", "ramp": "\(table.rampPercent)"])
+            "routing table",
+            metadata: ["epoch": "\(table.epoch)", "phase": "\(table.phase)", "ramp": "\(table.rampPercent)"])
         for bound in loops { bound.eventLoop.execute { bound.value.apply(table) } }
     }
 

@@ -219,7 +219,8 @@ final class ProxyLoop {
         table.pools.map { pool in
             InstanceReport(
                 name: pool.name,
-                health: pool.activeHealth == nil && pool.isHealthy ? .unknown : (pool.isHealthy ? .healthy : .unhealthy),
+                health: pool.activeHealth == nil && pool.isHealthy
+                    ? .unknown : (pool.isHealthy ? .healthy : .unhealthy),
                 reason: pool.isHealthy ? nil : (pool.unhealthyReason ?? "connections are refused"),
                 inFlight: pool.inFlight,
                 requests: pool.requests)

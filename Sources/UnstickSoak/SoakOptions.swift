@@ -78,7 +78,8 @@ public struct SoakOptions: Sendable {
         }
         try require((1...64).contains(urls.count), "urls", "\(urls.count) of them", "1 to 64 of them")
         try require((1...10_000).contains(clients), "clients", clients, "1 to 10000")
-        try require(duration > .zero && duration <= .seconds(86_400 * 30), "duration", duration, "above 0, up to 30 days")
+        try require(
+            duration > .zero && duration <= .seconds(86_400 * 30), "duration", duration, "above 0, up to 30 days")
         try require(
             requestTimeout >= .milliseconds(10) && requestTimeout <= .seconds(600),
             "requestTimeout", requestTimeout, "10 ms to 10 min")
@@ -93,7 +94,8 @@ public struct SoakOptions: Sendable {
             thinkTime >= .zero && thinkTime <= .seconds(3600), "thinkTime", thinkTime, "0 to 1 h")
         if let maxRequests { try require(maxRequests >= 1, "maxRequests", maxRequests, "at least 1") }
         if let targetRate {
-            try require(targetRate >= 0.001 && targetRate <= 1e7, "targetRate", targetRate, "0.001 to 10000000 a second")
+            try require(
+                targetRate >= 0.001 && targetRate <= 1e7, "targetRate", targetRate, "0.001 to 10000000 a second")
         }
         try require((1...64).contains(eventLoops), "eventLoops", eventLoops, "1 to 64")
         for (name, text) in [("hostHeader", hostHeader ?? "x"), ("userAgent", userAgent)] {
@@ -156,7 +158,8 @@ package struct SoakAddress: Sendable, Equatable {
             host = String(authority[authority.index(after: authority.startIndex)..<bracket])
             let after = authority[authority.index(after: bracket)...]
             guard after.isEmpty || after.hasPrefix(":") else {
-                throw SoakError.badURL(url, reason: "expected a port after the bracket, found \(after.debugDescription)")
+                throw SoakError.badURL(
+                    url, reason: "expected a port after the bracket, found \(after.debugDescription)")
             }
             if !after.isEmpty { portText = after.dropFirst() }
         } else {

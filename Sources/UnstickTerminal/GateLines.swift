@@ -58,7 +58,8 @@ package enum GateLines {
             lines.append(
                 ScreenLine("unstick \(transition.command)", .strong)
                     .appending("  \(report.phase) → \(transition.to)")
-                    .appending(transition.gates.isEmpty ? "  no gate" : open ? "  would pass" : "  would be refused",
+                    .appending(
+                        transition.gates.isEmpty ? "  no gate" : open ? "  would pass" : "  would be refused",
                         open ? .good : .bad))
             lines += Self.lines(transition.gates, width: width)
         }

@@ -7,7 +7,8 @@ package enum SessionLines {
         var lines = [ScreenLine("Session \(session.hash)", .strong)]
         lines += labelled("verdict", session.verdict, width)
         if let store = session.store {
-            let kind = store.isTombstone ? "tombstone" : "version \(store.version), \(TerminalText.count(store.size)) bytes"
+            let kind =
+                store.isTombstone ? "tombstone" : "version \(store.version), \(TerminalText.count(store.size)) bytes"
             let left = store.expiresAt.rawValue - now.rawValue
             let expiry = left > 0 ? "expires in \(TimeSpan.words(milliseconds: left))" : "expired"
             lines += labelled("store", "\(kind), generation \(store.generation), home \(store.home), \(expiry)", width)

@@ -13,8 +13,11 @@ package enum SoakLines {
         let seconds = TimeSpan.words(milliseconds: Int64(report.durationMs))
         var lines = [
             ScreenLine("soak: \(report.verdict.rawValue)", report.verdict == .pass ? .good : .bad),
-            row("clients", "\(TerminalText.count(report.clients)), \(TerminalText.count(report.sessions)) sessions, \(seconds)"),
-            row("requests", "\(TerminalText.count(report.requests)), \(TerminalText.count(report.succeeded)) succeeded"),
+            row(
+                "clients",
+                "\(TerminalText.count(report.clients)), \(TerminalText.count(report.sessions)) sessions, \(seconds)"),
+            row(
+                "requests", "\(TerminalText.count(report.requests)), \(TerminalText.count(report.succeeded)) succeeded"),
             row("errors", errors(report.errors)),
             row("unknown", TerminalText.count(report.unknown)),
             zero("lost", report.lost), zero("stale", report.stale), zero("repeated", report.repeated),
@@ -38,7 +41,9 @@ package enum SoakLines {
     package static func progress(_ report: SoakReport) -> ScreenLine {
         let wrong = report.lost + report.stale + report.repeated + report.resurrected
         return ScreenLine(TimeSpan.words(milliseconds: Int64(report.durationMs)), .faint)
-            .appending("  \(TerminalText.count(report.requests)) requests, \(TerminalText.count(report.errorCount)) errors, ")
+            .appending(
+                "  \(TerminalText.count(report.requests)) requests, \(TerminalText.count(report.errorCount)) errors, "
+            )
             .appending("\(wrong) violations", wrong == 0 ? .good : .bad)
     }
 
@@ -53,6 +58,7 @@ package enum SoakLines {
             microseconds < 10_000
                 ? "\(microseconds / 1000).\(microseconds % 1000 / 100) ms" : "\(microseconds / 1000) ms"
         }
-        return "p50 \(text(values.p50Microseconds)), p99 \(text(values.p99Microseconds)), max \(text(values.maxMicroseconds))"
+        return
+            "p50 \(text(values.p50Microseconds)), p99 \(text(values.p99Microseconds)), max \(text(values.maxMicroseconds))"
     }
 }

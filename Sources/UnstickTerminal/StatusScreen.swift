@@ -24,7 +24,9 @@ package struct StatusScreen: Sendable {
 
     private func lines(foldsGates: Bool) -> [ScreenLine] {
         var lines = [title] + rail
-        if let operation = report.operation { lines += [ScreenLine()] + OperationLines.running(operation, width: width) }
+        if let operation = report.operation {
+            lines += [ScreenLine()] + OperationLines.running(operation, width: width)
+        }
         lines += [ScreenLine()] + coverage
         lines += [ScreenLine()] + instances
         lines += [ScreenLine()] + proxies

@@ -40,8 +40,9 @@ package enum StatusTables {
                 return [
                     Cell(report.name),
                     Cell(report.acknowledged.map { "\($0)" } ?? "none", isCurrent ? .plain : .doubtful),
-                    Cell(TimeSpan.words(milliseconds: proxy.silentMilliseconds / 1000 * 1000)
-                        .replacing("0 ms", with: "now"), proxy.isAlive ? .plain : .bad),
+                    Cell(
+                        TimeSpan.words(milliseconds: proxy.silentMilliseconds / 1000 * 1000)
+                            .replacing("0 ms", with: "now"), proxy.isAlive ? .plain : .bad),
                     Cell(dirty, dirty == "0" ? .plain : .doubtful), Cell(TerminalText.count(report.mirrorQueue)),
                     Cell(report.store.rawValue, tone(report.store)),
                 ]
@@ -70,7 +71,8 @@ package enum StatusTables {
             let text = TerminalText.clean(note)
             if start + text.count <= width {
                 hasOneBehind = true
-                noted.append(line.appending(String(repeating: " ", count: start - line.width)).appending(text, .doubtful))
+                noted.append(
+                    line.appending(String(repeating: " ", count: start - line.width)).appending(text, .doubtful))
             } else {
                 noted.append(line)
                 let parts = TerminalText.wrap(text, width: width - 4)
@@ -80,7 +82,8 @@ package enum StatusTables {
             }
         }
         if hasOneBehind {
-            noted[0] = noted[0].appending(String(repeating: " ", count: start - noted[0].width)).appending(title, .faint)
+            noted[0] = noted[0].appending(String(repeating: " ", count: start - noted[0].width)).appending(
+                title, .faint)
         }
         return noted
     }

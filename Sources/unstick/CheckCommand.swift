@@ -3,7 +3,8 @@ import UnstickConfiguration
 
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "check", abstract: "Validate a configuration: every error with file, line, key, and what was expected.")
+        commandName: "check",
+        abstract: "Validate a configuration: every error with file, line, key, and what was expected.")
 
     @Argument(help: "The configuration file.")
     var config: String?

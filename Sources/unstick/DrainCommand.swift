@@ -14,7 +14,9 @@ struct DrainCommand: AsyncParsableCommand {
     @Argument(help: "The instance's name.")
     var name: String
 
-    @Option(help: ArgumentHelp("How long to wait for the three zeros.", valueName: "duration"), transform: TimeSpan.argument)
+    @Option(
+        help: ArgumentHelp("How long to wait for the three zeros.", valueName: "duration"), transform: TimeSpan.argument
+    )
     var deadline: TimeSpan?
 
     @Flag(help: "Give up what is left at the deadline.")

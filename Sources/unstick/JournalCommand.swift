@@ -11,7 +11,8 @@ struct JournalCommand: AsyncParsableCommand {
     @Flag(name: .shortAndLong, help: "Wait for new entries.")
     var follow = false
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("At most this many of the newest entries, 1 to 1000.", valueName: "n"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("At most this many of the newest entries, 1 to 1000.", valueName: "n"))
     var limit = 100
 
     @OptionGroup var connection: ConnectionOptions

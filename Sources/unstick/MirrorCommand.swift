@@ -4,7 +4,8 @@ import UnstickCore
 
 struct MirrorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "mirror", abstract: "sticky → mirroring: every change goes to the store before its response is released.")
+        commandName: "mirror",
+        abstract: "sticky → mirroring: every change goes to the store before its response is released.")
 
     @OptionGroup var action: ActionOptions
     @OptionGroup var connection: ConnectionOptions

@@ -33,9 +33,11 @@ struct ProxyCommand: AsyncParsableCommand {
         let secret = try configuration.bridgeSecret()
         let store = try configuration.openStore(configuration.log.logger("unstick.store"), clock: SystemClock.wall)
         let client = ControlClient(
-            address: "http://\(endpoint)", token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) })
+            address: "http://\(endpoint)",
+            token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) })
         let proxy = await Proxy(
-            options: configuration.proxyOptions(secret: secret), store: store, link: HTTPCoordinatorLink(client: client),
+            options: configuration.proxyOptions(secret: secret), store: store,
+            link: HTTPCoordinatorLink(client: client),
             logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
         let serving = Serving(parts: [.proxy(proxy, configuration)], logger: logger)
         let result = await Result {

@@ -25,7 +25,9 @@ struct SessionsCommand: AsyncParsableCommand {
         func run() async throws {
             let client = try connection.client()
             let id = try resolvedID()
-            let session = try await asking { () async throws(ControlClientError) in try await client.explain(session: id) }
+            let session = try await asking { () async throws(ControlClientError) in
+                try await client.explain(session: id)
+            }
             if output.isJSON { return Output.json(session) }
             let now = UnixMilliseconds(Int64(Date().timeIntervalSince1970 * 1000))
             Output.lines(SessionLines.lines(session, now: now, width: Terminal.size(STDOUT_FILENO).columns))

@@ -22,7 +22,9 @@ struct SoakCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long.", valueName: "duration"), transform: TimeSpan.argument)
     var duration: TimeSpan
 
-    @Option(help: ArgumentHelp("Requests of one session at the same time, 1 to 64, each with its own counter.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Requests of one session at the same time, 1 to 64, each with its own counter.", valueName: "n"))
     var parallel = 1
 
     @Flag(help: "With --parallel: all on one counter; only for applications that guard against lost updates.")

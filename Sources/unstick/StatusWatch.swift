@@ -26,7 +26,11 @@ struct StatusWatch: Sendable {
                 let screen = StatusScreen(report, width: 80)
                 if screen.newsworthy != shown || isSilent {
                     shown = screen.newsworthy
-                    if isJSON { Output.json(report) } else { Output.lines([ScreenLine(JournalLines.time(report.time))] + screen.lines + [ScreenLine()]) }
+                    if isJSON {
+                        Output.json(report)
+                    } else {
+                        Output.lines([ScreenLine(JournalLines.time(report.time))] + screen.lines + [ScreenLine()])
+                    }
                 }
                 isSilent = false
             } catch {
@@ -78,7 +82,8 @@ struct StatusWatch: Sendable {
                 }
             }
             tasks.addTask {
-                for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup, .sigwinch, .sigcont) {
+                for await signal in await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup, .sigwinch, .sigcont)
+                {
                     switch signal {
                     case .sigwinch, .sigcont:
                         if signal == .sigcont { screen.open() }

@@ -3,7 +3,8 @@ import ControlAPI
 
 struct SwitchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "switch", abstract: "externalized → stateless, or a ramp: this share of sessions goes to any instance.")
+        commandName: "switch",
+        abstract: "externalized → stateless, or a ramp: this share of sessions goes to any instance.")
 
     @Option(help: ArgumentHelp("Share of sessions, 1 to 100.", valueName: "n"))
     var percent: Int

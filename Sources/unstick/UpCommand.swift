@@ -56,7 +56,8 @@ struct AllowanceOptions: ParsableArguments {
     @Flag(help: "Let `mirror` accept a store that forgets when its process ends; for demonstrations.")
     var allowVolatileStore = false
 
-    @Flag(help: ArgumentHelp("Let operations name a journal entry at which to die; for rehearsals.", visibility: .hidden))
+    @Flag(
+        help: ArgumentHelp("Let operations name a journal entry at which to die; for rehearsals.", visibility: .hidden))
     var allowKillPoints = false
 
     var value: ControlPlane.Allowances {

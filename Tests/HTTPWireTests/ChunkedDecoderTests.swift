@@ -4,9 +4,11 @@ import Testing
 @Suite("Chunked bodies")
 struct ChunkedDecoderTests {
     static let acceptedTable: [(String, String, [String])] = [
-        ("0\r\n\r\n", "", []), ("5\r\nHello\r\n0\r\n\r\n", "Hello", []), ("00a\r\n0123456789\r\n000\r\n\r\n", "0123456789", []),
+        ("0\r\n\r\n", "", []), ("5\r\nHello\r\n0\r\n\r\n", "Hello", []),
+        ("00a\r\n0123456789\r\n000\r\n\r\n", "0123456789", []),
         ("A\r\n0123456789\r\n1\r\n\r\r\n0\r\n\r\n", "0123456789\r", []), ("2\r\n\r\n\r\n0\r\n\r\n", "\r\n", []),
-        ("1;a\r\nx\r\n0;b=c\r\n\r\n", "x", []), ("1;a=\"q\\\"\t;\u{e9}\";b\r\nx\r\n0\r\n\r\n", "x", []), ("1;a=b;c=\"\"\r\nx\r\n0\r\n\r\n", "x", []),
+        ("1;a\r\nx\r\n0;b=c\r\n\r\n", "x", []), ("1;a=\"q\\\"\t;\u{e9}\";b\r\nx\r\n0\r\n\r\n", "x", []),
+        ("1;a=b;c=\"\"\r\nx\r\n0\r\n\r\n", "x", []),
         ("0\r\nX-Sum: 1\r\nDate:\r\n\r\n", "", ["X-Sum:1", "Date:"]),
         ("0000000000000001\r\nx\r\n0\r\n\r\n", "x", []),
     ]
@@ -25,20 +27,29 @@ struct ChunkedDecoderTests {
     }
 
     static let refusedTable: [(String, HTTPWireError.Reason)] = [
-        ("\r\n", .badChunkSize), ("g\r\n", .badChunkSize), (" 5\r\n", .badChunkSize), ("+5\r\n", .badChunkSize), ("-1\r\n", .badChunkSize),
-        ("0x5\r\n", .badChunkSize), ("5\u{0}\r\n", .badChunkSize), ("5_0\r\n", .badChunkSize), ("5.\r\n", .badChunkSize), (";a\r\n", .badChunkSize),
+        ("\r\n", .badChunkSize), ("g\r\n", .badChunkSize), (" 5\r\n", .badChunkSize), ("+5\r\n", .badChunkSize),
+        ("-1\r\n", .badChunkSize),
+        ("0x5\r\n", .badChunkSize), ("5\u{0}\r\n", .badChunkSize), ("5_0\r\n", .badChunkSize),
+        ("5.\r\n", .badChunkSize), (";a\r\n", .badChunkSize),
         ("5,5\r\n", .badChunkSize), ("\u{ff}\r\n", .badChunkSize), ("5\u{b}\r\n", .badChunkSize),
-        ("00000000000000001\r\n", .chunkSizeTooLarge), ("8000000000000000\r\n", .chunkSizeTooLarge), ("FFFFFFFFFFFFFFFF0\r\n", .chunkSizeTooLarge),
+        ("00000000000000001\r\n", .chunkSizeTooLarge), ("8000000000000000\r\n", .chunkSizeTooLarge),
+        ("FFFFFFFFFFFFFFFF0\r\n", .chunkSizeTooLarge),
         ("5 \r\n", .badChunkSize), ("5 5\r\n", .badChunkSize), ("5 ;a\r\n", .badChunkSize),
-        ("5\t;a\r\n", .badChunkSize), ("5; a\r\n", .badChunkExtension), ("5;a =b\r\n", .badChunkExtension), ("5;a= b\r\n", .badChunkExtension),
+        ("5\t;a\r\n", .badChunkSize), ("5; a\r\n", .badChunkExtension), ("5;a =b\r\n", .badChunkExtension),
+        ("5;a= b\r\n", .badChunkExtension),
         ("5;a=\"\" ;b\r\n", .badChunkExtension), ("5;\r\n", .badChunkExtension), ("5;=a\r\n", .badChunkExtension),
-        ("5;a=\r\n", .badChunkExtension), ("5;a=\"\r\n", .badChunkExtension), ("5;a=\"\\\r\n", .badChunkExtension), ("5;a=b c\r\n", .badChunkExtension),
-        ("5;a b\r\n", .badChunkExtension), ("5;a\u{0}\r\n", .badChunkExtension), ("5;a \r\n", .badChunkExtension), ("5;;\r\n", .badChunkExtension),
-        ("5\nHello", .bareLineFeed), ("5;a\nHello", .bareLineFeed), ("5;\nHello", .bareLineFeed), ("5;a=\"\n", .bareLineFeed),
+        ("5;a=\r\n", .badChunkExtension), ("5;a=\"\r\n", .badChunkExtension), ("5;a=\"\\\r\n", .badChunkExtension),
+        ("5;a=b c\r\n", .badChunkExtension),
+        ("5;a b\r\n", .badChunkExtension), ("5;a\u{0}\r\n", .badChunkExtension), ("5;a \r\n", .badChunkExtension),
+        ("5;;\r\n", .badChunkExtension),
+        ("5\nHello", .bareLineFeed), ("5;a\nHello", .bareLineFeed), ("5;\nHello", .bareLineFeed),
+        ("5;a=\"\n", .bareLineFeed),
         ("5\rHello", .bareCarriageReturn), ("5\r\rHello", .bareCarriageReturn), ("5;a\rHello", .bareCarriageReturn),
-        ("5\r\nHello\n0\r\n\r\n", .badChunkEnd), ("5\r\nHello!\r\n", .badChunkEnd), ("5\r\nHello\rX", .badChunkEnd), ("5\r\nHello\n\n0\r\n\r\n", .badChunkEnd),
+        ("5\r\nHello\n0\r\n\r\n", .badChunkEnd), ("5\r\nHello!\r\n", .badChunkEnd), ("5\r\nHello\rX", .badChunkEnd),
+        ("5\r\nHello\n\n0\r\n\r\n", .badChunkEnd),
         ("5\r\nHello0\r\n\r\n", .badChunkEnd),
-        ("0\r\n\n", .bareLineFeed), ("0\r\n\r\r\n", .bareCarriageReturn), ("0\r\nX : y\r\n\r\n", .spaceBeforeColon), ("0\r\nX: y\n\r\n", .bareLineFeed),
+        ("0\r\n\n", .bareLineFeed), ("0\r\n\r\r\n", .bareCarriageReturn), ("0\r\nX : y\r\n\r\n", .spaceBeforeColon),
+        ("0\r\nX: y\n\r\n", .bareLineFeed),
         ("0\r\nX: y\r\n z\r\n\r\n", .obsoleteFold), ("0\r\nX\r\n\r\n", .badFieldName),
     ]
 
@@ -81,15 +92,21 @@ struct ChunkedDecoderTests {
         #expect(reason("0\r\nX: " + String(repeating: "v", count: 93)) == nil)
         #expect(reason("0\r\nX: " + String(repeating: "v", count: 93) + "\r\n\r\n") == nil)
         #expect(reason("0\r\nX: " + String(repeating: "v", count: 94) + "\r\n\r\n") == .trailersTooLarge)
-        #expect(decodeChunked(octets("0\r\n" + String(repeating: "A: b\r\n", count: 33) + "\r\n")).error?.reason == .tooManyFields)
-        #expect(decodeChunked(octets("0\r\n" + String(repeating: "A: b\r\n", count: 32) + "\r\n")).value?.trailers.count == 32)
+        #expect(
+            decodeChunked(octets("0\r\n" + String(repeating: "A: b\r\n", count: 33) + "\r\n")).error?.reason
+                == .tooManyFields)
+        #expect(
+            decodeChunked(octets("0\r\n" + String(repeating: "A: b\r\n", count: 32) + "\r\n")).value?.trailers.count
+                == 32)
     }
 
     @Test(
         "trailers that frame, route, authenticate or are ours are reported",
         arguments: [
-            "Content-Length: 5", "Transfer-Encoding: chunked", "Unstick-Session: op=none", "unstick_state: x", "UNSTICK-X: y", "Host: a",
-            "Cookie: a=b", "Set-Cookie: a=b", "Connection: close", "X-Forwarded-For: 1", "Authorization: x", "Trailer: x", "Content_Length: 5",
+            "Content-Length: 5", "Transfer-Encoding: chunked", "Unstick-Session: op=none", "unstick_state: x",
+            "UNSTICK-X: y", "Host: a",
+            "Cookie: a=b", "Set-Cookie: a=b", "Connection: close", "X-Forwarded-For: 1", "Authorization: x",
+            "Trailer: x", "Content_Length: 5",
         ]
     )
     func forbidden(line: String) {

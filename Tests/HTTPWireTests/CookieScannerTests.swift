@@ -4,10 +4,14 @@ import Testing
 @Suite("Cookies")
 struct CookieScannerTests {
     static let foundTable: [(String, String?)] = [
-        ("session=abc", "abc"), ("a=1; session=abc; b=2", "abc"), ("a=1;session=abc", "abc"), ("  session \t= abc\t ", "abc"),
-        ("session=first; session=second", "first"), ("Session=abc", nil), ("xsession=abc", nil), ("sessionx=abc", nil), ("session", nil),
-        ("session=", ""), ("session=a=b==", "a=b=="), ("session=\"abc\"", "\"abc\""), ("a=\"x; session=inner\"; session=outer", "inner\""),
-        ("a=1, session=abc", nil), (";;; session=abc;", "abc"), ("", nil), ("=session; session=abc", "abc"), ("session=s%3Aab%20c.d/+e", "s%3Aab%20c.d/+e"),
+        ("session=abc", "abc"), ("a=1; session=abc; b=2", "abc"), ("a=1;session=abc", "abc"),
+        ("  session \t= abc\t ", "abc"),
+        ("session=first; session=second", "first"), ("Session=abc", nil), ("xsession=abc", nil), ("sessionx=abc", nil),
+        ("session", nil),
+        ("session=", ""), ("session=a=b==", "a=b=="), ("session=\"abc\"", "\"abc\""),
+        ("a=\"x; session=inner\"; session=outer", "inner\""),
+        ("a=1, session=abc", nil), (";;; session=abc;", "abc"), ("", nil), ("=session; session=abc", "abc"),
+        ("session=s%3Aab%20c.d/+e", "s%3Aab%20c.d/+e"),
         ("session=a,b c", "a,b c"), ("se\u{e9}ssion=1; session=\u{e9}", "\u{e9}"),
     ]
 
@@ -24,11 +28,12 @@ struct CookieScannerTests {
     func fields() throws {
         let name = try #require(CookieName("b"))
         var head = RequestHead()
-        try octets("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX: b=0\r\ncookie: b=2\r\nCookie: b=3\r\n\r\n").withUnsafeBytes { bytes in
-            let complete = try head.parse(bytes)
-            #expect(complete)
-            #expect(CookieScanner.value(of: name, in: head.headers, of: bytes).map { latin1($0, in: bytes) } == "2")
-        }
+        try octets("GET / HTTP/1.1\r\nHost: a\r\nCookie: a=1\r\nX: b=0\r\ncookie: b=2\r\nCookie: b=3\r\n\r\n")
+            .withUnsafeBytes { bytes in
+                let complete = try head.parse(bytes)
+                #expect(complete)
+                #expect(CookieScanner.value(of: name, in: head.headers, of: bytes).map { latin1($0, in: bytes) } == "2")
+            }
     }
 
     @Test("pairs are listed in order, empty ones skipped")
@@ -46,7 +51,10 @@ struct CookieScannerTests {
 
     @Test(
         "one pair of surrounding quotes is taken off",
-        arguments: [("\"abc\"", "abc"), ("abc", "abc"), ("\"", "\""), ("\"\"", ""), ("\"a", "\"a"), ("a\"", "a\""), ("\"\"a\"\"", "\"a\"")]
+        arguments: [
+            ("\"abc\"", "abc"), ("abc", "abc"), ("\"", "\""), ("\"\"", ""), ("\"a", "\"a"), ("a\"", "a\""),
+            ("\"\"a\"\"", "\"a\""),
+        ]
     )
     func unquoted(text: String, bare: String) {
         octets(text).withUnsafeBytes { bytes in

@@ -44,12 +44,14 @@ struct DifferentialTests {
                 // It does not take HTAB for white space around a connection option or a number.
                 if bytes.contains(0x09) { theirs.keepAlive = ours.keepAlive }
                 guard ours == theirs else {
-                    Issue.record("case \(number) of seed \(seed): \(latin1(bytes).debugDescription): \(ours) / \(theirs)")
+                    Issue.record(
+                        "case \(number) of seed \(seed): \(latin1(bytes).debugDescription): \(ours) / \(theirs)")
                     return
                 }
             case .refused(let error):
                 guard let reason = OnlyOurs(ours, bytes, error) else {
-                    Issue.record("case \(number) of seed \(seed): only we accept \(latin1(bytes).debugDescription): \(error)")
+                    Issue.record(
+                        "case \(number) of seed \(seed): only we accept \(latin1(bytes).debugDescription): \(error)")
                     return
                 }
                 onlyOurs[reason, default: 0] += 1
@@ -85,7 +87,8 @@ struct DifferentialTests {
                 message.content = latin1(rest[..<Int(length)])
             case .chunked:
                 var decoder = ChunkedDecoder()
-                guard (try? decoder.decode(rest) { message.content += latin1($0, in: rest) }) != nil, decoder.isComplete else {
+                guard (try? decoder.decode(rest) { message.content += latin1($0, in: rest) }) != nil, decoder.isComplete
+                else {
                     return nil
                 }
                 message.trailers = decoder.trailers.map { fieldText($0, rest) }
@@ -119,7 +122,8 @@ struct DifferentialTests {
         defer { _ = try? channel.finish(acceptAlreadyClosed: true) }
         var failure: (any Error)?
         do {
-            try channel.pipeline.syncOperations.addHandler(ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
+            try channel.pipeline.syncOperations.addHandler(
+                ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .dropBytes)))
             try channel.writeInbound(ByteBuffer(bytes: bytes))
         } catch {
             failure = error
@@ -165,7 +169,8 @@ struct DifferentialTests {
                 self = .framingFieldInTrailers
             } else if latin1(bytes).lowercased().unicodeScalars.split(separator: "\n").contains(where: {
                 let line = String($0)
-                return line.hasSuffix("\t\r") && (line.hasPrefix("content-length:") || line.hasPrefix("transfer-encoding:"))
+                return line.hasSuffix("\t\r")
+                    && (line.hasPrefix("content-length:") || line.hasPrefix("transfer-encoding:"))
             }) {
                 self = .tabBehindFramingValue
             } else {

@@ -5,7 +5,8 @@ import Testing
 struct FramingTests {
     static let acceptedTable: [(String, MessageFraming)] = [
         ("", .none), ("Content-Length: 0\r\n", .length(0)), ("Content-Length: 0012\r\n", .length(12)),
-        ("content-length:\t5 \r\n", .length(5)), ("Content-Length: 9223372036854775807\r\n", .length(9_223_372_036_854_775_807)),
+        ("content-length:\t5 \r\n", .length(5)),
+        ("Content-Length: 9223372036854775807\r\n", .length(9_223_372_036_854_775_807)),
         ("Transfer-Encoding: chunked\r\n", .chunked), ("transfer-encoding:CHUNKED\r\n", .chunked),
     ]
 
@@ -30,17 +31,22 @@ struct FramingTests {
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", .transferEncodingRepeated, 400),
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", .transferEncodingRepeated, 400),
         ("Transfer-Encoding: chunked, chunked\r\n", .transferEncodingRepeated, 400),
-        ("Transfer-Encoding: chunked, identity\r\n", .chunkedNotLast, 400), ("Transfer-Encoding: chunked, gzip\r\n", .chunkedNotLast, 400),
+        ("Transfer-Encoding: chunked, identity\r\n", .chunkedNotLast, 400),
+        ("Transfer-Encoding: chunked, gzip\r\n", .chunkedNotLast, 400),
         ("Transfer-Encoding: gzip, chunked\r\n", .transferEncodingNotSupported, 501),
         ("Transfer-Encoding: xchunked\r\n", .transferEncodingNotSupported, 501),
         ("Transfer-Encoding: chunkedx\r\n", .transferEncodingNotSupported, 501),
         ("Transfer-Encoding: \"chunked\"\r\n", .transferEncodingNotSupported, 501),
         ("Transfer-Encoding: chunked;q=1\r\n", .transferEncodingNotSupported, 501),
-        ("Transfer-Encoding: gzip\r\n", .transferEncodingNotSupported, 501), ("Transfer-Encoding:\r\n", .transferEncodingNotSupported, 501),
+        ("Transfer-Encoding: gzip\r\n", .transferEncodingNotSupported, 501),
+        ("Transfer-Encoding:\r\n", .transferEncodingNotSupported, 501),
         ("Transfer-Encoding: chunked,\r\n", .transferEncodingNotSupported, 501),
-        ("Transfer-Encoding: \u{b}chunked\r\n", .badFieldValue, 400), ("Transfer-Encoding : chunked\r\n", .spaceBeforeColon, 400),
-        ("Transfer-Encoding\r\n : chunked\r\n", .badFieldName, 400), ("X: y\r\n Transfer-Encoding: chunked\r\n", .obsoleteFold, 400),
-        ("X: y\nTransfer-Encoding: chunked\r\n", .bareLineFeed, 400), ("X: y\rTransfer-Encoding: chunked\r\n", .bareCarriageReturn, 400),
+        ("Transfer-Encoding: \u{b}chunked\r\n", .badFieldValue, 400),
+        ("Transfer-Encoding : chunked\r\n", .spaceBeforeColon, 400),
+        ("Transfer-Encoding\r\n : chunked\r\n", .badFieldName, 400),
+        ("X: y\r\n Transfer-Encoding: chunked\r\n", .obsoleteFold, 400),
+        ("X: y\nTransfer-Encoding: chunked\r\n", .bareLineFeed, 400),
+        ("X: y\rTransfer-Encoding: chunked\r\n", .bareCarriageReturn, 400),
         ("Content-Length: 5\r\n\rTransfer-Encoding: chunked\r\n", .bareCarriageReturn, 400),
         ("Transfer-Encoding:\u{0}chunked\r\n", .badFieldValue, 400),
     ]
@@ -61,7 +67,8 @@ struct FramingTests {
 
     @Test("a framing field spelt with an underscore is told apart, not read")
     func disguisedFraming() {
-        let head = parseRequest("POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n\r\n").value
+        let head = parseRequest("POST / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\n\r\n")
+            .value
         #expect(head?.framing == MessageFraming.none)
         #expect(head?.known == [.host, .disguised, .disguised])
     }
@@ -82,9 +89,13 @@ struct FramingTests {
         let tooLong = "GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "v", count: padding + 1))\r\n\r\n"
         #expect(status(tooLong) == 431)
         #expect(status("GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "v", count: 300))") == 431)
-        for text in [fitting, tooLong, "GET \(target20)a HTTP/1.1\r\nHost: a\r\n\r\n" + String(repeating: "x", count: 300)] {
+        for text in [
+            fitting, tooLong, "GET \(target20)a HTTP/1.1\r\nHost: a\r\n\r\n" + String(repeating: "x", count: 300),
+        ] {
             let bytes = octets(text)
-            #expect(parseRequest(bytes, arrivals: Array(0...bytes.count), limits: limits) == parseRequest(bytes, limits: limits))
+            #expect(
+                parseRequest(bytes, arrivals: Array(0...bytes.count), limits: limits)
+                    == parseRequest(bytes, limits: limits))
         }
     }
 

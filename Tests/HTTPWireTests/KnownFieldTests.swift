@@ -4,12 +4,16 @@ import Testing
 @Suite("Known fields")
 struct KnownFieldTests {
     static let namesTable: [(String, KnownField)] = [
-        ("Host", .host), ("Connection", .connection), ("Content-Length", .contentLength), ("Transfer-Encoding", .transferEncoding),
+        ("Host", .host), ("Connection", .connection), ("Content-Length", .contentLength),
+        ("Transfer-Encoding", .transferEncoding),
         ("Expect", .expect), ("Upgrade", .upgrade), ("Keep-Alive", .keepAlive), ("TE", .te), ("Trailer", .trailer),
-        ("Proxy-Connection", .proxyConnection), ("Proxy-Authenticate", .proxyAuthenticate), ("Proxy-Authorization", .proxyAuthorization),
+        ("Proxy-Connection", .proxyConnection), ("Proxy-Authenticate", .proxyAuthenticate),
+        ("Proxy-Authorization", .proxyAuthorization),
         ("Cookie", .cookie), ("Set-Cookie", .setCookie), ("Authorization", .authorization), ("Forwarded", .forwarded),
-        ("X-Forwarded-For", .xForwardedFor), ("X-Forwarded-Proto", .xForwardedProto), ("X-Forwarded-Host", .xForwardedHost),
-        ("X-Forwarded-Port", .xForwardedPort), ("X-Real-IP", .xRealIP), ("Via", .via), ("Date", .date), ("Server", .server),
+        ("X-Forwarded-For", .xForwardedFor), ("X-Forwarded-Proto", .xForwardedProto),
+        ("X-Forwarded-Host", .xForwardedHost),
+        ("X-Forwarded-Port", .xForwardedPort), ("X-Real-IP", .xRealIP), ("Via", .via), ("Date", .date),
+        ("Server", .server),
         ("Content-Type", .contentType), ("Cache-Control", .cacheControl), ("Max-Forwards", .maxForwards),
         ("Unstick-Session", .unstickSession), ("Unstick-State", .unstickState),
     ]
@@ -59,20 +63,26 @@ struct KnownFieldTests {
     @Test(
         "Unstick names are caught in every spelling",
         arguments: [
-            "Unstick-Auth", "unstick_session", "UNSTICK_STATE", "Unstick-Sessio", "Unstick_Session-X", "unstick-", "unstick.session", "Unstick~State",
+            "Unstick-Auth", "unstick_session", "UNSTICK_STATE", "Unstick-Sessio", "Unstick_Session-X", "unstick-",
+            "unstick.session", "Unstick~State",
             "unstick-a-name-that-is-longer-than-any-known-one", "UNSTICK_A_NAME_THAT_IS_LONGER_THAN_ANY_KNOWN_ONE",
         ]
     )
     func unstick(name: String) { #expect(identify(name) == .unstick) }
 
-    @Test("similar names are left alone", arguments: ["unstick", "unsticky-x", "unstick9", "x-unstick-session", "unstic-k", "X-A-Name-That-Is-Longer-Than-Any"])
+    @Test(
+        "similar names are left alone",
+        arguments: [
+            "unstick", "unsticky-x", "unstick9", "x-unstick-session", "unstic-k", "X-A-Name-That-Is-Longer-Than-Any",
+        ])
     func notUnstick(name: String) { #expect(identify(name) == .other) }
 
     @Test("the hop-by-hop fields are those of RFC 9110 and its forerunners")
     func hopByHop() {
         #expect(
             Set(KnownField.allCases.filter(\.isHopByHop)) == [
-                .connection, .transferEncoding, .upgrade, .keepAlive, .te, .trailer, .proxyConnection, .proxyAuthenticate,
+                .connection, .transferEncoding, .upgrade, .keepAlive, .te, .trailer, .proxyConnection,
+                .proxyAuthenticate,
                 .proxyAuthorization,
             ]
         )

@@ -18,11 +18,16 @@ struct MutatedRequests {
 
     /// Pieces on which readers have disagreed.
     private static let pieces: [[UInt8]] = [
-        "\r\n", "\n", "\r", "\r\n\r\n", "\n\n", " ", "\t", "\r\n ", ":", " :", "\u{0}", "\u{b}", "\u{c}", "\u{7f}", "\u{80}", "\u{ff}", ",", ";", "\"", "0", "5", "00",
-        "+", "-", "0x", "_", "Content-Length: 5\r\n", "Content-Length: 11\r\n", "Transfer-Encoding: chunked\r\n", "Transfer-Encoding: identity\r\n",
-        "Transfer-Encoding: gzip, chunked\r\n", "transfer_encoding: chunked\r\n", "Content-Length : 5\r\n", "Host: b\r\n", "Connection: close\r\n",
-        "Connection: Content-Length\r\n", "chunked", ", chunked", "identity", "0\r\n\r\n", "1\r\nx\r\n", "ffffffffffffffff1", "HTTP/1.1", "HTTP/1.0", "GET / HTTP/1.1\r\n",
-        ";ext", ";a=\"b\"", "#", "%2f", "\\", "//", "X-Long: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", "Upgrade: h2c\r\n", "Connection: upgrade\r\n",
+        "\r\n", "\n", "\r", "\r\n\r\n", "\n\n", " ", "\t", "\r\n ", ":", " :", "\u{0}", "\u{b}", "\u{c}", "\u{7f}",
+        "\u{80}", "\u{ff}", ",", ";", "\"", "0", "5", "00",
+        "+", "-", "0x", "_", "Content-Length: 5\r\n", "Content-Length: 11\r\n", "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n", "transfer_encoding: chunked\r\n", "Content-Length : 5\r\n",
+        "Host: b\r\n", "Connection: close\r\n",
+        "Connection: Content-Length\r\n", "chunked", ", chunked", "identity", "0\r\n\r\n", "1\r\nx\r\n",
+        "ffffffffffffffff1", "HTTP/1.1", "HTTP/1.0", "GET / HTTP/1.1\r\n",
+        ";ext", ";a=\"b\"", "#", "%2f", "\\", "//", "X-Long: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n",
+        "Upgrade: h2c\r\n", "Connection: upgrade\r\n",
     ].map(octets)
 
     mutating func next() -> [UInt8] {

@@ -23,7 +23,8 @@ struct RequestHeadTests {
         #expect(head.wantsUpgrade)
         #expect(
             head.fields == [
-                "Host:shop.example:8080", "Cookie:a=1; b=2", "Connection:keep-alive, Upgrade, X-Drop", "Upgrade:websocket",
+                "Host:shop.example:8080", "Cookie:a=1; b=2", "Connection:keep-alive, Upgrade, X-Drop",
+                "Upgrade:websocket",
                 "X-Drop:1", "Expect:100-Continue", "X-Empty:", "X-Tab:a\tb", "X-High:\u{e9}", "Content-Length:12",
             ]
         )
@@ -141,7 +142,8 @@ struct RequestHeadTests {
     @Test("an expectation counts only in HTTP/1.1 and with a body")
     func expectation() {
         func expects(_ version: String, _ fields: String) -> Bool? {
-            parseRequest("PUT / HTTP/\(version)\r\nHost: a\r\nExpect: 100-continue\r\n\(fields)\r\n").value?.expectsContinue
+            parseRequest("PUT / HTTP/\(version)\r\nHost: a\r\nExpect: 100-continue\r\n\(fields)\r\n").value?
+                .expectsContinue
         }
         #expect(expects("1.1", "Content-Length: 1\r\n") == true)
         #expect(expects("1.1", "Transfer-Encoding: chunked\r\n") == true)

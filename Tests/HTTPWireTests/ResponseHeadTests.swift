@@ -4,8 +4,10 @@ import Testing
 @Suite("Response heads")
 struct ResponseHeadTests {
     static let statusLinesTable: [(String, Int, String, Int)] = [
-        ("HTTP/1.1 200 OK", 200, "OK", 1), ("HTTP/1.0 404 Not Found", 404, "Not Found", 0), ("HTTP/1.1 200 ", 200, "", 1),
-        ("HTTP/1.1 200", 200, "", 1), ("HTTP/1.1 599 \u{e9}\tx", 599, "\u{e9}\tx", 1), ("HTTP/1.1 999 No", 999, "No", 1),
+        ("HTTP/1.1 200 OK", 200, "OK", 1), ("HTTP/1.0 404 Not Found", 404, "Not Found", 0),
+        ("HTTP/1.1 200 ", 200, "", 1),
+        ("HTTP/1.1 200", 200, "", 1), ("HTTP/1.1 599 \u{e9}\tx", 599, "\u{e9}\tx", 1),
+        ("HTTP/1.1 999 No", 999, "No", 1),
         ("HTTP/1.1 200  two spaces", 200, " two spaces", 1),
     ]
 
@@ -19,16 +21,23 @@ struct ResponseHeadTests {
     }
 
     static let refusedTable: [(String, HTTPWireError.Reason)] = [
-        ("HTTP/1.1  200 OK\r\n\r\n", .badStatusLine), ("HTTP/1.1 20 OK\r\n\r\n", .badStatusLine), ("HTTP/1.1 2000 OK\r\n\r\n", .badStatusLine),
-        ("HTTP/1.1 099 OK\r\n\r\n", .badStatusLine), ("HTTP/1.1 2x0 OK\r\n\r\n", .badStatusLine), ("HTTP/1.1\t200 OK\r\n\r\n", .badStatusLine),
-        ("HTTP/1.1 200 O\u{1}\r\n\r\n", .badStatusLine), ("HTTP/2 200 OK\r\n\r\n", .badVersion), ("HTTP/2.0 200 OK\r\n\r\n", .versionNotSupported),
+        ("HTTP/1.1  200 OK\r\n\r\n", .badStatusLine), ("HTTP/1.1 20 OK\r\n\r\n", .badStatusLine),
+        ("HTTP/1.1 2000 OK\r\n\r\n", .badStatusLine),
+        ("HTTP/1.1 099 OK\r\n\r\n", .badStatusLine), ("HTTP/1.1 2x0 OK\r\n\r\n", .badStatusLine),
+        ("HTTP/1.1\t200 OK\r\n\r\n", .badStatusLine),
+        ("HTTP/1.1 200 O\u{1}\r\n\r\n", .badStatusLine), ("HTTP/2 200 OK\r\n\r\n", .badVersion),
+        ("HTTP/2.0 200 OK\r\n\r\n", .versionNotSupported),
         ("ICY 200 OK\r\n\r\n", .badVersion), ("\r\nHTTP/1.1 200 OK\r\n\r\n", .badVersion),
-        ("HTTP/1.1 200 OK\n\r\n", .bareLineFeed), ("HTTP/1.1 200\n\r\n", .bareLineFeed), ("HTTP/1.1 200 OK\rX: y\r\n\r\n", .bareCarriageReturn),
+        ("HTTP/1.1 200 OK\n\r\n", .bareLineFeed), ("HTTP/1.1 200\n\r\n", .bareLineFeed),
+        ("HTTP/1.1 200 OK\rX: y\r\n\r\n", .bareCarriageReturn),
         ("HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n", .obsoleteFold), ("HTTP/1.1 200 OK\r\nX: y\n\r\n", .bareLineFeed),
         ("HTTP/1.1 200 OK\r\nX : y\r\n\r\n", .spaceBeforeColon),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", .contentLengthRepeated),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n", .badContentLength),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", .contentLengthWithTransferEncoding),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            .contentLengthWithTransferEncoding
+        ),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", .transferEncodingNotSupported),
         ("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", .transferEncodingInHTTP10),
     ]
@@ -53,7 +62,9 @@ struct ResponseHeadTests {
         .init(status: 200, method: .get, fields: "Content-Length: 5", framing: .length(5), keepAlive: true),
         .init(status: 200, method: .get, fields: "Transfer-Encoding: chunked", framing: .chunked, keepAlive: true),
         .init(status: 200, method: .get, fields: "", framing: .untilClose, keepAlive: false),
-        .init(status: 200, method: .get, fields: "Content-Length: 5\r\nConnection: close", framing: .length(5), keepAlive: false),
+        .init(
+            status: 200, method: .get, fields: "Content-Length: 5\r\nConnection: close", framing: .length(5),
+            keepAlive: false),
         .init(status: 200, method: .head, fields: "Content-Length: 5", framing: .none, keepAlive: true),
         .init(status: 200, method: .head, fields: "Transfer-Encoding: chunked", framing: .none, keepAlive: true),
         .init(status: 200, method: .head, fields: "", framing: .none, keepAlive: true),
@@ -80,7 +91,8 @@ struct ResponseHeadTests {
     func persistence() {
         #expect(parseResponse(octets("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")).value?.keepAlive == false)
         #expect(
-            parseResponse(octets("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n\r\n")).value?.keepAlive
+            parseResponse(octets("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive\r\n\r\n")).value?
+                .keepAlive
                 == true
         )
     }
@@ -103,7 +115,8 @@ struct ResponseHeadTests {
     @Test("a value is reused, 1xx before the final head")
     func reuse() throws {
         var head = ResponseHead()
-        try octets("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n").withUnsafeBytes { bytes in
+        try octets("HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n").withUnsafeBytes
+        { bytes in
             let early = try head.parse(bytes, answering: .get)
             #expect(early)
             #expect(head.isInformational)

@@ -7,7 +7,8 @@ extension ContractRule {
     static let contents: [ContractRule] = [
         ContractRule("ids with odd characters are kept apart, byte by byte") { subject async throws in
             let ids = [
-                "'; DROP TABLE sessions; --", "\"quoted\"", "a b\tc", "back\\slash", "%", "_", "*", "null\0inside", "null",
+                "'; DROP TABLE sessions; --", "\"quoted\"", "a b\tc", "back\\slash", "%", "_", "*", "null\0inside",
+                "null",
                 "é", "e\u{301}", "日本語", "😀", "A", "a", " a", String(repeating: "x", count: 4096),
                 String(repeating: "x", count: 4095), "s:abc.def/+=", "{tag}:id",
             ]
@@ -35,7 +36,8 @@ extension ContractRule {
                 await subject.failure(store.destroy(subject.tombstone(long, version: 1), on: loop)),
                 await subject.failure(
                     store.touch(
-                        long, generation: Generation(1), ttlSeconds: 1, expiresAt: subject.clock.time, home: "", on: loop)),
+                        long, generation: Generation(1), ttlSeconds: 1, expiresAt: subject.clock.time, home: "",
+                        on: loop)),
             ]
             for error in errors {
                 #expect(error?.code == .invalid)
@@ -85,18 +87,20 @@ extension ContractRule {
             _ = try await subject.save(record)
             #expect(try await subject.load("a")?.state == ByteBuffer(string: "STATE"))
         },
-        ContractRule("states of 1 MiB and of 16 MiB are kept", { subject async throws in
-            for size in [1 << 20, 16 << 20] {
-                var state = ByteBuffer(repeating: UInt8(ascii: "x"), count: size)
-                state.setInteger(UInt64(size), at: size - 8)
-                let record = subject.record("big-\(size)", version: 1, state: state)
-                #expect(try await subject.save(record) == .stored(tag(1)))
-                #expect(try await subject.load(record.id)?.state == state)
-                let smaller = subject.record("big-\(size)", version: 2)
-                _ = try await subject.save(smaller)
-                #expect(try await subject.load(record.id) == smaller)
-            }
-        }),
+        ContractRule(
+            "states of 1 MiB and of 16 MiB are kept",
+            { subject async throws in
+                for size in [1 << 20, 16 << 20] {
+                    var state = ByteBuffer(repeating: UInt8(ascii: "x"), count: size)
+                    state.setInteger(UInt64(size), at: size - 8)
+                    let record = subject.record("big-\(size)", version: 1, state: state)
+                    #expect(try await subject.save(record) == .stored(tag(1)))
+                    #expect(try await subject.load(record.id)?.state == state)
+                    let smaller = subject.record("big-\(size)", version: 2)
+                    _ = try await subject.save(smaller)
+                    #expect(try await subject.load(record.id) == smaller)
+                }
+            }),
         ContractRule("the highest version and tag are kept, and overwrite does not overflow") { subject async throws in
             let top = subject.record("a", version: UInt64(Int64.max), tag: .max)
             _ = try await subject.save(top)
@@ -126,27 +130,29 @@ extension ContractRule {
     ]
 
     static let concurrency: [ContractRule] = [
-        ContractRule("of 1,000 concurrent compare-and-sets on one id, one wins each version", { subject async throws in
-            let rounds: UInt64 = 4
-            for round in 1...rounds {
-                let base = round == 1 ? nil : tag(round - 1, try await subject.version("a")!.version.tag)
-                let futures = (0..<1000).map { number in
-                    subject.store.save(
-                        subject.record("a", version: round, tag: UInt32(number), writer: "inc-\(number)"),
-                        when: .base(base), on: subject.eventLoops[number % subject.eventLoops.count])
-                }
-                var winners: [VersionTag] = []
-                for future in futures {
-                    switch try await future.get() {
-                    case .stored(let version): winners.append(version)
-                    case .conflict: break
-                    case let outcome: Issue.record("unexpected \(outcome)")
+        ContractRule(
+            "of 1,000 concurrent compare-and-sets on one id, one wins each version",
+            { subject async throws in
+                let rounds: UInt64 = 4
+                for round in 1...rounds {
+                    let base = round == 1 ? nil : tag(round - 1, try await subject.version("a")!.version.tag)
+                    let futures = (0..<1000).map { number in
+                        subject.store.save(
+                            subject.record("a", version: round, tag: UInt32(number), writer: "inc-\(number)"),
+                            when: .base(base), on: subject.eventLoops[number % subject.eventLoops.count])
                     }
+                    var winners: [VersionTag] = []
+                    for future in futures {
+                        switch try await future.get() {
+                        case .stored(let version): winners.append(version)
+                        case .conflict: break
+                        case let outcome: Issue.record("unexpected \(outcome)")
+                        }
+                    }
+                    #expect(winners.count == 1)
+                    #expect(try await subject.version("a")?.version == winners.first)
                 }
-                #expect(winners.count == 1)
-                #expect(try await subject.version("a")?.version == winners.first)
-            }
-        }),
+            }),
         ContractRule("1,000 concurrent saves of different ids are all kept") { subject async throws in
             let futures = (0..<1000).map { number in
                 subject.store.save(
@@ -156,7 +162,8 @@ extension ContractRule {
             for future in futures { #expect(try await future.get() == .stored(tag(1))) }
             #expect(try await subject.scan(limit: 300).count == 1000)
         },
-        ContractRule("of many concurrent newer-wins saves of one id the highest version stays") { subject async throws in
+        ContractRule("of many concurrent newer-wins saves of one id the highest version stays") {
+            subject async throws in
             let versions = (1...200).map { UInt64($0 * 7919 % 211) }
             let futures = versions.map { version in
                 subject.store.save(
@@ -185,7 +192,9 @@ extension ContractRule {
                             let record = subject.record("s\(number)", version: version)
                             _ = try await store.save(record, when: .newerWins, on: loop).get()
                             let versions = (0..<8).map { _ in store.version(of: record.id, on: loop) }
-                            for future in versions where try await future.get()?.version != record.version { stale += 1 }
+                            for future in versions where try await future.get()?.version != record.version {
+                                stale += 1
+                            }
                         }
                         return stale
                     }

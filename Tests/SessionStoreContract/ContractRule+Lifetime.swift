@@ -98,24 +98,29 @@ extension ContractRule {
             let page = try await subject.store.scan(after: nil, limit: 10, on: subject.eventLoop).get()
             #expect(page == ScanPage(sessions: [], next: nil))
         },
-        ContractRule("a scan returns every live record and tombstone of every generation once", { subject async throws in
-            var expected: [String: StoredVersion] = [:]
-            for number in 0..<57 {
-                let generation = UInt64(number % 3) + 1
-                let record = subject.record("s\(number)", version: UInt64(number) + 1, generation: generation)
-                _ = try await subject.save(record)
-                expected[record.id] = record.stored
-            }
-            let tombstone = subject.tombstone("s3", version: 90)
-            _ = try await subject.destroy(tombstone)
-            expected["s3"] = tombstone.stored
-            for limit in [1, 7, 57, 10_000] {
-                let found = try await subject.scan(limit: limit)
-                #expect(found.count == 57, "limit \(limit)")
-                #expect(Dictionary(found.map { ($0.id, $0.stored) }) { first, _ in first } == expected, "limit \(limit)")
-            }
-        }),
-        ContractRule("a session that lives during the whole scan is found, whatever else comes and goes") { subject async throws in
+        ContractRule(
+            "a scan returns every live record and tombstone of every generation once",
+            { subject async throws in
+                var expected: [String: StoredVersion] = [:]
+                for number in 0..<57 {
+                    let generation = UInt64(number % 3) + 1
+                    let record = subject.record("s\(number)", version: UInt64(number) + 1, generation: generation)
+                    _ = try await subject.save(record)
+                    expected[record.id] = record.stored
+                }
+                let tombstone = subject.tombstone("s3", version: 90)
+                _ = try await subject.destroy(tombstone)
+                expected["s3"] = tombstone.stored
+                for limit in [1, 7, 57, 10_000] {
+                    let found = try await subject.scan(limit: limit)
+                    #expect(found.count == 57, "limit \(limit)")
+                    #expect(
+                        Dictionary(found.map { ($0.id, $0.stored) }) { first, _ in first } == expected, "limit \(limit)"
+                    )
+                }
+            }),
+        ContractRule("a session that lives during the whole scan is found, whatever else comes and goes") {
+            subject async throws in
             for number in 0..<40 { _ = try await subject.save(subject.record("keep-\(number)", version: 1)) }
             for number in 0..<40 { _ = try await subject.save(subject.record("go-\(number)", version: 1, ttl: 10)) }
             var round = 0
@@ -151,7 +156,8 @@ extension ContractRule {
     ]
 
     static let sweeping: [ContractRule] = [
-        ContractRule("a sweep deletes expired records, tombstones and older generations, and nothing else") { subject async throws in
+        ContractRule("a sweep deletes expired records, tombstones and older generations, and nothing else") {
+            subject async throws in
             _ = try await subject.save(subject.record("live", version: 1, generation: 2))
             _ = try await subject.save(subject.record("live-newer", version: 1, generation: 3))
             _ = try await subject.save(subject.record("older", version: 1, generation: 1))

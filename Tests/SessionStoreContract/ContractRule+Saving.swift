@@ -15,7 +15,8 @@ extension ContractRule {
             #expect(try await subject.load("a") == record)
             #expect(try await subject.version("a") == record.stored)
         },
-        ContractRule("newer wins: a higher version replaces, an equal or lower one is superseded") { subject async throws in
+        ContractRule("newer wins: a higher version replaces, an equal or lower one is superseded") {
+            subject async throws in
             let second = subject.record("a", version: 2)
             _ = try await subject.save(second)
             #expect(try await subject.save(subject.record("a", version: 1)) == .superseded(second.stored))
@@ -43,7 +44,8 @@ extension ContractRule {
         },
         ContractRule("compare-and-set on a base that is gone conflicts with nothing") { subject async throws in
             #expect(try await subject.save(subject.record("a", version: 2), .base(tag(1))) == .conflict(nil))
-            #expect(try await subject.save(subject.record("a", version: 2), .baseOrSameWriter(tag(1))) == .conflict(nil))
+            #expect(
+                try await subject.save(subject.record("a", version: 2), .baseOrSameWriter(tag(1))) == .conflict(nil))
             #expect(try await subject.load("a") == nil)
         },
         ContractRule("the writer of the current version is ordered by version alone") { subject async throws in
@@ -70,7 +72,8 @@ extension ContractRule {
             let high = subject.record("a", version: 20, tag: 6, writer: "inc-b")
             #expect(try await subject.save(high, .overwrite) == .stored(tag(20, 6)))
         },
-        ContractRule("the same version of the same writer again changes nothing, whatever the condition") { subject async throws in
+        ContractRule("the same version of the same writer again changes nothing, whatever the condition") {
+            subject async throws in
             let first = subject.record("a", version: 2)
             _ = try await subject.save(first)
             let conditions: [SaveCondition] = [

@@ -174,7 +174,8 @@ struct SQLiteBatchTests {
             big.state = ByteBuffer(repeating: 0, count: 2000)
             let accepted = try await whileLocked(file) {
                 let accepted = store.save(big, when: .newerWins, on: loop)
-                #expect(await failure(store.save(file.record("small"), when: .newerWins, on: loop))?.code == .overloaded)
+                #expect(
+                    await failure(store.save(file.record("small"), when: .newerWins, on: loop))?.code == .overloaded)
                 return accepted
             }
             #expect(try await accepted.get() == .stored(big.version))

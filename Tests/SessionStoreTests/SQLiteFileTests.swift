@@ -36,7 +36,8 @@ struct SQLiteFileTests {
             }
             let futures = (0..<400).map { number in
                 (number % 2 == 0 ? one : two).save(
-                    file.record("cas", version: 1, home: "web-\(number)"), when: .base(nil), on: loops[number % loops.count])
+                    file.record("cas", version: 1, home: "web-\(number)"), when: .base(nil),
+                    on: loops[number % loops.count])
             }
             var winners = 0
             for future in futures { if case .stored = try await future.get() { winners += 1 } }
@@ -71,9 +72,11 @@ struct SQLiteFileTests {
         }
     }
 
-    @Test("a file that is no store is refused and left alone", arguments: [
-        ("text", "is not a database"), ("foreign", "of another application"), ("newer", "schema version 2"),
-    ])
+    @Test(
+        "a file that is no store is refused and left alone",
+        arguments: [
+            ("text", "is not a database"), ("foreign", "of another application"), ("newer", "schema version 2"),
+        ])
     func foreignFiles(kind: String, expected: String) async throws {
         try await withStoreFile { file in
             switch kind {
@@ -96,7 +99,8 @@ struct SQLiteFileTests {
     func badPaths() async throws {
         try await withStoreFile { file in
             for (path, code) in [
-                ("", StoreError.Code.invalid), (":memory:", .invalid), (file.directory + "/none/sessions.db", .unavailable),
+                ("", StoreError.Code.invalid), (":memory:", .invalid),
+                (file.directory + "/none/sessions.db", .unavailable),
             ] {
                 let error = #expect(throws: StoreError.self) {
                     try SQLiteSessionStore.open(path: path, clock: file.clock.now)

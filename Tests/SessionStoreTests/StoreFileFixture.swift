@@ -40,8 +40,12 @@ struct StoreFileFixture {
         for suffix in suffixes { try FileManager.default.removeItem(atPath: path + suffix) }
     }
 
-    func move(to other: String) throws { try FileManager.default.moveItem(atPath: path, toPath: directory + "/" + other) }
-    func moveBack(_ other: String) throws { try FileManager.default.moveItem(atPath: directory + "/" + other, toPath: path) }
+    func move(to other: String) throws {
+        try FileManager.default.moveItem(atPath: path, toPath: directory + "/" + other)
+    }
+    func moveBack(_ other: String) throws {
+        try FileManager.default.moveItem(atPath: directory + "/" + other, toPath: path)
+    }
 }
 
 /// Runs the body with a new directory. Not under /tmp, which is in memory on many machines.

@@ -45,7 +45,9 @@ struct Binary {
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         return withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                guard bind(descriptor, generic, size) == 0, getsockname(descriptor, generic, &size) == 0 else { return 0 }
+                guard bind(descriptor, generic, size) == 0, getsockname(descriptor, generic, &size) == 0 else {
+                    return 0
+                }
                 return Int(UInt16(bigEndian: pointer.pointee.sin_port))
             }
         }

@@ -65,7 +65,8 @@ struct BinaryTests {
             let variable = try Binary.run(
                 ["mirror", "-o", "json"], in: folder, environment: ["UNSTICK_COORDINATOR": Self.nowhere])
             #expect(variable.code == 8)
-            #expect(variable.output.hasPrefix(#"{"code":8,"message":"coordinator http://127.0.0.1:9 cannot be reached"#))
+            #expect(
+                variable.output.hasPrefix(#"{"code":8,"message":"coordinator http://127.0.0.1:9 cannot be reached"#))
             #expect(variable.output.hasSuffix(#""schema":"unstick.error/v1"}"# + "\n"))
         }
     }

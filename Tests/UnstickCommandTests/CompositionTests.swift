@@ -98,27 +98,33 @@ struct CompositionTests {
         "what is not available yet is refused with its place",
         arguments: [
             (
-                "affinity: { method: url-parameter, parameter: home }", "unstick.yaml:2:21: affinity.method: "
+                "affinity: { method: url-parameter, parameter: home }",
+                "unstick.yaml:2:21: affinity.method: "
                     + "'url-parameter' is not available yet; expected cookie or ip-hash"
             ),
             (
-                "session: { concurrency: serialize }", "unstick.yaml:2:25: session.concurrency: 'serialize' is not "
+                "session: { concurrency: serialize }",
+                "unstick.yaml:2:25: session.concurrency: 'serialize' is not "
                     + "available yet; expected merge or overwrite"
             ),
             (
-                "session:\n  header: X-Session", "unstick.yaml:3:11: session.header: 'X-Session': session ids in headers "
+                "session:\n  header: X-Session",
+                "unstick.yaml:3:11: session.header: 'X-Session': session ids in headers "
                     + "are not available yet; expected cookie or url-parameter"
             ),
             (
-                "balance: weighted-round-robin", "unstick.yaml:2:10: balance: 'weighted-round-robin' is not available "
+                "balance: weighted-round-robin",
+                "unstick.yaml:2:10: balance: 'weighted-round-robin' is not available "
                     + "yet; expected least-connections, round-robin or random"
             ),
             (
-                "migration: { on-store-error: refuse }", "unstick.yaml:2:30: migration.on-store-error: 'refuse' is not "
+                "migration: { on-store-error: refuse }",
+                "unstick.yaml:2:30: migration.on-store-error: 'refuse' is not "
                     + "available yet; expected serve"
             ),
             (
-                "coordinator: { require-rehearsal: true }", "unstick.yaml:2:35: coordinator.require-rehearsal: 'true' is "
+                "coordinator: { require-rehearsal: true }",
+                "unstick.yaml:2:35: coordinator.require-rehearsal: 'true' is "
                     + "not available yet; expected false"
             ),
         ])
@@ -145,7 +151,9 @@ struct CompositionTests {
         #expect(complaints("proxy: { coordinator: \"http://127.0.0.1:9090\" }", role: .proxy).isEmpty)
         let memory = "store: { url: \"memory:\" }"
         #expect(complaints(memory).isEmpty)
-        #expect(complaints(memory, role: .coordinator).first?.contains("store.url: 'memory:' is a store of one process") == true)
+        #expect(
+            complaints(memory, role: .coordinator).first?.contains("store.url: 'memory:' is a store of one process")
+                == true)
         #expect(complaints(memory, role: .proxy, hasCoordinator: true).count == 1)
     }
 
@@ -159,7 +167,9 @@ struct CompositionTests {
                 == #"2026-11-24T06:44:42.500Z info     unstick: one\ntwo level=fake n=1 path="/a b" x=\u{1b}[2J\n"#)
         #expect(
             LineLogHandler.line(
-                .json, time: time, level: .warning, label: "unstick", message: "one\ntwo", metadata: ["n": "1", "level": "fake"])
-                == #"{"label":"unstick","level":"warning","message":"one\ntwo","n":"1","time":"2026-11-24T06:44:42.500Z"}"#)
+                .json, time: time, level: .warning, label: "unstick", message: "one\ntwo",
+                metadata: ["n": "1", "level": "fake"])
+                == #"{"label":"unstick","level":"warning","message":"one\ntwo","n":"1","time":"2026-11-24T06:44:42.500Z"}"#
+        )
     }
 }

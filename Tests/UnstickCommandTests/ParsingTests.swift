@@ -19,8 +19,10 @@ struct ParsingTests {
         let names = Unstick.configuration.subcommands.map { $0.configuration.commandName ?? "" }
         #expect(
             Set(names) == [
-                "up", "proxy", "coordinator", "check", "status", "mirror", "verify", "externalize", "switch", "complete",
-                "cancel", "rollback", "drain", "undrain", "instances", "gates", "journal", "sessions", "proxies", "soak",
+                "up", "proxy", "coordinator", "check", "status", "mirror", "verify", "externalize", "switch",
+                "complete",
+                "cancel", "rollback", "drain", "undrain", "instances", "gates", "journal", "sessions", "proxies",
+                "soak",
                 "demo",
             ])
     }
@@ -51,7 +53,8 @@ struct ParsingTests {
         let request = OperationRunner(
             connection: command.connection, action: command.action, output: command.output
         ).request(.externalize)
-        #expect(!request.dryRun && request.expectedEpoch == nil && request.timeoutSeconds == nil && request.reason == nil)
+        #expect(
+            !request.dryRun && request.expectedEpoch == nil && request.timeoutSeconds == nil && request.reason == nil)
         #expect(command.action.wait && !command.action.yes && !command.output.isJSON)
         #expect(try command.connection.client().address.hasPrefix("http://"))
     }
@@ -100,7 +103,8 @@ struct ParsingTests {
             "frobnicate", "switch", "switch --percent 0", "switch --percent 101", "switch --percent x",
             "rollback --to stateless", "rollback --to completed", "mirror --timeout 5", "mirror --timeout 500ms",
             "mirror -o yaml", "mirror --expected-epoch -1", "mirror --nonsense", "mirror extra", "drain",
-            "drain web-1 --deadline soon", "journal --limit 0", "journal --limit 1001", "sessions explain", "proxies forget",
+            "drain web-1 --deadline soon", "journal --limit 0", "journal --limit 1001", "sessions explain",
+            "proxies forget",
             "status --coordinator 127.0.0.1:9090", "status --coordinator http://", "status --coordinator http://u@h:1",
             "check", "check a --reference", "soak --duration 1s", "soak --url http://a:1",
             "soak --url http://a:1 --duration 1s --same-key", "soak --url http://a:1 --duration 1s --parallel 65",

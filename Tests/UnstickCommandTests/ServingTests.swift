@@ -48,7 +48,9 @@ struct ServingTests {
             ($0 as? CommandFailure)?.message == "no port"
         }
         #expect(
-            script.log == ["listen asked", "listen ended", "admin asked", "admin ended", "coordinator ended, cancelled"])
+            script.log == [
+                "listen asked", "listen ended", "admin asked", "admin ended", "coordinator ended, cancelled",
+            ])
     }
 
     @Test("it is ready once, when every part is; a part that ends by itself is a failure")

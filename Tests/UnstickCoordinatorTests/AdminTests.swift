@@ -32,10 +32,13 @@ struct AdminTests {
         #expect(route == expected)
     }
 
-    @Test("a parameter out of range is named", arguments: [
-        ("journal", "limit", "0"), ("journal", "limit", "1001"), ("journal", "after", "-1"), ("journal", "wait", "61"),
-        ("table", "after", "x"), ("table", "wait", "1e3"),
-    ])
+    @Test(
+        "a parameter out of range is named",
+        arguments: [
+            ("journal", "limit", "0"), ("journal", "limit", "1001"), ("journal", "after", "-1"),
+            ("journal", "wait", "61"),
+            ("table", "after", "x"), ("table", "wait", "1e3"),
+        ])
     func parameter(path: String, key: String, value: String) {
         #expect {
             try AdminRoute(method: "GET", path: ["v1", path], query: [key: value])
@@ -65,7 +68,9 @@ struct AdminTests {
         Access(route: .status, headers: headers(host: "localhost")),
         Access(route: .status, headers: headers(host: "[::1]:9090")),
         Access(route: .status, headers: headers(host: "evil.example"), denial: .foreignHost("evil.example")),
-        Access(route: .status, headers: headers(host: "127.0.0.1.evil.example"), denial: .foreignHost("127.0.0.1.evil.example")),
+        Access(
+            route: .status, headers: headers(host: "127.0.0.1.evil.example"),
+            denial: .foreignHost("127.0.0.1.evil.example")),
         Access(route: .status, headers: headers(host: nil), denial: .foreignHost("")),
         Access(route: .start, headers: headers(), denial: .crossSite),
         Access(route: .start, headers: headers(type: "text/plain"), denial: .crossSite),

@@ -129,15 +129,41 @@ struct GateTests {
         #expect(!Gates.passes(gates))
     }
 
-    @Test("each transition asks for its gates", arguments: [
-        (PlanStep.GateSet.mirror, ["proxies-alive", "proxies-acknowledged", "proxies-protocol", "store-reachable", "store-durable", "store-keeps", "bridges-answer"]),
-        (.externalize, ["proxies-alive", "proxies-acknowledged", "store-reachable", "store-durable", "store-keeps", "bridges-answer"]),
-        (.switchTo, ["proxies-alive", "proxies-acknowledged", "store-reachable", "bridges-answer", "error-rate", "latency"]),
-        (.complete(confirm: "shop"), ["confirmed", "proxies-alive", "proxies-acknowledged", "store-reachable", "ramp-complete", "soak-over", "fallback-reads-zero", "error-rate"]),
-        (.rollbackToMirroring, ["proxies-alive", "proxies-acknowledged", "store-reachable", "bridges-answer"]),
-        (.rollbackToSticky, ["proxies-alive", "proxies-acknowledged", "store-reachable", "bridges-answer"]),
-        (.drain(instance: "web-1"), ["proxies-alive", "proxies-acknowledged", "another-active-instance", "store-reachable"]),
-    ] as [(PlanStep.GateSet, [String])])
+    @Test(
+        "each transition asks for its gates",
+        arguments: [
+            (
+                PlanStep.GateSet.mirror,
+                [
+                    "proxies-alive", "proxies-acknowledged", "proxies-protocol", "store-reachable", "store-durable",
+                    "store-keeps", "bridges-answer",
+                ]
+            ),
+            (
+                .externalize,
+                [
+                    "proxies-alive", "proxies-acknowledged", "store-reachable", "store-durable", "store-keeps",
+                    "bridges-answer",
+                ]
+            ),
+            (
+                .switchTo,
+                ["proxies-alive", "proxies-acknowledged", "store-reachable", "bridges-answer", "error-rate", "latency"]
+            ),
+            (
+                .complete(confirm: "shop"),
+                [
+                    "confirmed", "proxies-alive", "proxies-acknowledged", "store-reachable", "ramp-complete",
+                    "soak-over", "fallback-reads-zero", "error-rate",
+                ]
+            ),
+            (.rollbackToMirroring, ["proxies-alive", "proxies-acknowledged", "store-reachable", "bridges-answer"]),
+            (.rollbackToSticky, ["proxies-alive", "proxies-acknowledged", "store-reachable", "bridges-answer"]),
+            (
+                .drain(instance: "web-1"),
+                ["proxies-alive", "proxies-acknowledged", "another-active-instance", "store-reachable"]
+            ),
+        ] as [(PlanStep.GateSet, [String])])
     func names(set: PlanStep.GateSet, expected: [String]) throws {
         let evidence = try Self.evidence(.stateless)
         #expect(Gates.evaluate(set, evidence).map(\.name) == expected)
@@ -146,7 +172,10 @@ struct GateTests {
     @Test("a verification demands queues and dirty sessions only where the authority is about to change")
     func verified() throws {
         let evidence = try Self.evidence(.mirroring)
-        #expect(Gates.verified(.final, evidence).map(\.name) == ["every-session-externalized", "mirror-queues-empty", "no-dirty-sessions"])
+        #expect(
+            Gates.verified(.final, evidence).map(\.name) == [
+                "every-session-externalized", "mirror-queues-empty", "no-dirty-sessions",
+            ])
         #expect(Gates.verified(.compare, evidence).map(\.name) == ["every-session-externalized"])
     }
 

@@ -27,7 +27,10 @@ struct OperationTests {
         let status = try #require(try await world.run(.complete(confirm: "shop")))
         #expect(status.outcome?.code == .done, "\(status.outcome?.message ?? "")")
         #expect(world.table.phase == .completed)
-        #expect(world.verification.script.withLock { $0.calls.suffix(2) } == ["evict web-1 everything", "evict web-2 everything"])
+        #expect(
+            world.verification.script.withLock { $0.calls.suffix(2) } == [
+                "evict web-1 everything", "evict web-2 everything",
+            ])
         #expect(world.violations.isEmpty)
     }
 
@@ -244,9 +247,11 @@ struct OperationTests {
         }
     }
 
-    @Test("a dry run evaluates the gates and publishes nothing", arguments: [
-        OperationKind.mirror, .rollback(to: .sticky),
-    ])
+    @Test(
+        "a dry run evaluates the gates and publishes nothing",
+        arguments: [
+            OperationKind.mirror, .rollback(to: .sticky),
+        ])
     func dryRun(kind: OperationKind) async throws {
         let start = World.table(kind == .mirror ? .sticky : .mirroring)
         let world = try World(start)

@@ -51,10 +51,12 @@ struct MigrationLedgerTests {
         #expect(ledger.unsettled == ["a", "b"])
     }
 
-    @Test("a proxy counts with every level published since its acknowledgement", arguments: [
-        (table(3, .sticky), true), (table(3, .mirroring, hydrates: false), true), (table(3, .mirroring), false),
-        (table(3, .externalized, rehoming: false), false),
-    ])
+    @Test(
+        "a proxy counts with every level published since its acknowledgement",
+        arguments: [
+            (table(3, .sticky), true), (table(3, .mirroring, hydrates: false), true), (table(3, .mirroring), false),
+            (table(3, .externalized, rehoming: false), false),
+        ])
     func tooFarApart(next: RoutingTable, isAllowed: Bool) throws {
         var ledger = try Self.settled(.sticky)
         ledger.publish(Self.uncovered)

@@ -44,7 +44,8 @@ struct MigrationPlanTests {
     ]
     static let externalize = [
         "check the gates", "verify every session", "publish: mirroring, store errors refuse", wait,
-        "verify every session once more", "publish: externalized, no re-homing yet", wait, "publish: externalized", wait,
+        "verify every session once more", "publish: externalized, no re-homing yet", wait, "publish: externalized",
+        wait,
     ]
     static let cases: [Case] = [
         Case(
@@ -163,7 +164,9 @@ struct MigrationPlanTests {
         var table = Self.table(.mirroring)
         var verifiedWhileRefusing = false
         for planned in try Self.plan(.externalize, table) {
-            if planned.step == .verify(.final) { verifiedWhileRefusing = table.storeErrors == .refuse && table.hydrates }
+            if planned.step == .verify(.final) {
+                verifiedWhileRefusing = table.storeErrors == .refuse && table.hydrates
+            }
             guard case .publish(let change) = planned.step else { continue }
             if change.mode?.phase == .externalized, table.phase == .mirroring {
                 #expect(table.storeErrors == .refuse)
@@ -264,7 +267,10 @@ struct MigrationPlanTests {
         (.verify, table(.sticky), false),
         (.drain(instance: "web-1", deadlineSeconds: nil, force: false), table(.mirroring, hydrates: false), false),
         (.drain(instance: "nobody", deadlineSeconds: nil, force: false), table(.mirroring), true),
-        (.drain(instance: "web-1", deadlineSeconds: nil, force: false), table(.mirroring, states: [.fenced, .active]), false),
+        (
+            .drain(instance: "web-1", deadlineSeconds: nil, force: false),
+            table(.mirroring, states: [.fenced, .active]), false
+        ),
         (.undrain(instance: "nobody"), table(.mirroring), true),
     ]
 

@@ -22,9 +22,11 @@ struct RoutingTableTests {
         #expect(!Phase.sticky.canCoexist(with: .externalized))
     }
 
-    @Test("a session goes to the home that its affinity names, under the table's phase", arguments: [
-        Phase.sticky, .mirroring, .externalized,
-    ])
+    @Test(
+        "a session goes to the home that its affinity names, under the table's phase",
+        arguments: [
+            Phase.sticky, .mirroring, .externalized,
+        ])
     func byAffinity(phase: Phase) {
         let decision = table(phase).route(sessionHash: 7, affinity: 1)
         #expect(decision.target == .home(1))
@@ -72,18 +74,22 @@ struct RoutingTableTests {
         #expect(decision.home == 2)
     }
 
-    @Test("a draining home still serves its sessions, with the store's authority", arguments: [
-        Phase.mirroring, .externalized,
-    ])
+    @Test(
+        "a draining home still serves its sessions, with the store's authority",
+        arguments: [
+            Phase.mirroring, .externalized,
+        ])
     func draining(phase: Phase) {
         let decision = table(phase, states: [.draining, .active, .active]).route(sessionHash: 7, affinity: 0)
         #expect(decision.target == .home(0))
         #expect(decision.phase == .externalized)
     }
 
-    @Test("sessions of a drained or fenced home go where the rendezvous says, from the store", arguments: [
-        RoutingTable.Instance.State.drained, .fenced,
-    ])
+    @Test(
+        "sessions of a drained or fenced home go where the rendezvous says, from the store",
+        arguments: [
+            RoutingTable.Instance.State.drained, .fenced,
+        ])
     func drained(state: RoutingTable.Instance.State) throws {
         let table = table(.mirroring, states: [state, .active, .active])
         let home = try #require(table.rendezvous(7))

@@ -76,15 +76,18 @@ struct EpochLedgerTests {
         #expect(state.isHealthy == true)
     }
 
-    @Test("a JSON merge keeps what each side changed, and ours where both did", arguments: [
-        (#"{"a": 1, "b": 2}"#, #"{"a": 5, "b": 2}"#, #"{"a": 1, "b": 7}"#, #"{"a": 5, "b": 7}"#),
-        (#"{"a": 1}"#, #"{"a": 2}"#, #"{"a": 3}"#, #"{"a": 2}"#),
-        (#"{"a": 1, "b": 2}"#, #"{"b": 2}"#, #"{"a": 1, "b": 3}"#, #"{"b": 3}"#),
-        (#"{}"#, #"{"x": {"y": [1, "]"]}}"#, #"{"z": "a\"}"}"#, #"{"z": "a\"}", "x": {"y": [1, "]"]}}"#),
-        (#"{"a": 1}"#, #"{"a": 1, "n": 1}"#, #"{}"#, #"{"n": 1}"#),
-    ])
+    @Test(
+        "a JSON merge keeps what each side changed, and ours where both did",
+        arguments: [
+            (#"{"a": 1, "b": 2}"#, #"{"a": 5, "b": 2}"#, #"{"a": 1, "b": 7}"#, #"{"a": 5, "b": 7}"#),
+            (#"{"a": 1}"#, #"{"a": 2}"#, #"{"a": 3}"#, #"{"a": 2}"#),
+            (#"{"a": 1, "b": 2}"#, #"{"b": 2}"#, #"{"a": 1, "b": 3}"#, #"{"b": 3}"#),
+            (#"{}"#, #"{"x": {"y": [1, "]"]}}"#, #"{"z": "a\"}"}"#, #"{"z": "a\"}", "x": {"y": [1, "]"]}}"#),
+            (#"{"a": 1}"#, #"{"a": 1, "n": 1}"#, #"{}"#, #"{"n": 1}"#),
+        ])
     func merge(base: String, ours: String, theirs: String, merged: String) {
-        let result = JSONMerge.merge(base: .init(string: base), ours: .init(string: ours), theirs: .init(string: theirs))
+        let result = JSONMerge.merge(
+            base: .init(string: base), ours: .init(string: ours), theirs: .init(string: theirs))
         #expect(result.map { String(buffer: $0) } == merged)
     }
 

@@ -31,9 +31,11 @@ struct ForwardingTests {
         }
     }
 
-    @Test("bodies of every size pass in both directions, by length and in chunks", arguments: [
-        0, 1, 1_000, 70_000, 3_000_000,
-    ], [true, false])
+    @Test(
+        "bodies of every size pass in both directions, by length and in chunks",
+        arguments: [
+            0, 1, 1_000, 70_000, 3_000_000,
+        ], [true, false])
     func bodies(size: Int, chunked: Bool) async throws {
         try await withUpstream({ UpstreamAnswer(body: $0.body) }) { fixture, upstream in
             let bytes = ByteBuffer(bytes: (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) })
@@ -60,10 +62,13 @@ struct ForwardingTests {
         }
     }
 
-    @Test("what a client must not say does not reach the application", arguments: [
-        "Unstick-Session: v=1; auth=1.x; phase=stateless; gen=1; absent", "unstick_session: x", "UNSTICK-State: x",
-        "Connection: x-secret\r\nX-Secret: 1", "X-Forwarded-For: 6.6.6.6", "Keep-Alive: 5", "X_Forwarded_For: 6.6.6.6",
-    ])
+    @Test(
+        "what a client must not say does not reach the application",
+        arguments: [
+            "Unstick-Session: v=1; auth=1.x; phase=stateless; gen=1; absent", "unstick_session: x", "UNSTICK-State: x",
+            "Connection: x-secret\r\nX-Secret: 1", "X-Forwarded-For: 6.6.6.6", "Keep-Alive: 5",
+            "X_Forwarded_For: 6.6.6.6",
+        ])
     func strips(lines: String) async throws {
         try await withUpstream({ _ in .text("ok") }) { fixture, upstream in
             _ = try await fixture.raw(
@@ -71,23 +76,26 @@ struct ForwardingTests {
             let headers = try #require(upstream.requests.first?.headers)
             #expect(headers["X-Kept"] == ["yes"])
             #expect(headers["X-Forwarded-For"] == ["127.0.0.1"])
-            for name in ["Unstick-Session", "unstick_session", "Unstick-State", "X-Secret", "Keep-Alive", "X_Forwarded_For"]
-            {
+            for name in [
+                "Unstick-Session", "unstick_session", "Unstick-State", "X-Secret", "Keep-Alive", "X_Forwarded_For",
+            ] {
                 #expect(!headers.contains(name: name))
             }
         }
     }
 
-    @Test("an ambiguous request is refused before any instance sees it", arguments: [
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "400"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n", "400"),
-        ("GET / HTTP/1.1\nHost: a\n\n", "400"),
-        ("GET / HTTP/1.1\r\n\r\n", "400"),
-        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505"),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "501"),
-    ])
+    @Test(
+        "an ambiguous request is refused before any instance sees it",
+        arguments: [
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", "400"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n folded\r\n\r\n", "400"),
+            ("GET / HTTP/1.1\nHost: a\n\n", "400"),
+            ("GET / HTTP/1.1\r\n\r\n", "400"),
+            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", "505"),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "501"),
+        ])
     func refuses(text: String, status: String) async throws {
         try await withUpstream({ _ in .text("ok") }) { fixture, upstream in
             let answer = try await fixture.raw(text)
@@ -96,9 +104,11 @@ struct ForwardingTests {
         }
     }
 
-    @Test("a body above the limit gets 413, by its length and while it streams", arguments: [
-        "Content-Length: 2000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n7d0\r\n",
-    ])
+    @Test(
+        "a body above the limit gets 413, by its length and while it streams",
+        arguments: [
+            "Content-Length: 2000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n7d0\r\n",
+        ])
     func bodyLimit(head: String) async throws {
         var limits = ProxyOptions.Limits()
         limits.bodyBytes = 1_000

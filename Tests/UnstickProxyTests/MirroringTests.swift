@@ -72,9 +72,11 @@ struct MirroringTests {
         }
     }
 
-    @Test("from externalized on a store outage answers 503 and never a stale value", arguments: [
-        Phase.externalized, .stateless, .completed,
-    ])
+    @Test(
+        "from externalized on a store outage answers 503 and never a stale value",
+        arguments: [
+            Phase.externalized, .stateless, .completed,
+        ])
     func outageWithAuthority(phase: Phase) async throws {
         try await ProxyFixture.with(phase: phase) { fixture in
             let browser = Browser(fixture)

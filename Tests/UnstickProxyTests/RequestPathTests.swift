@@ -10,9 +10,11 @@ import UnstickCore
 
 @Suite("Request path")
 struct RequestPathTests {
-    @Test("a client keeps its counter in every phase", arguments: [
-        Phase.sticky, .mirroring, .externalized, .stateless, .completed,
-    ])
+    @Test(
+        "a client keeps its counter in every phase",
+        arguments: [
+            Phase.sticky, .mirroring, .externalized, .stateless, .completed,
+        ])
     func counts(phase: Phase) async throws {
         try await ProxyFixture.with(phase: phase) { fixture in
             let browser = Browser(fixture)
@@ -58,9 +60,11 @@ struct RequestPathTests {
         }
     }
 
-    @Test("an instance that restarted empty gets the session from the store", arguments: [
-        Phase.mirroring, .externalized, .stateless,
-    ])
+    @Test(
+        "an instance that restarted empty gets the session from the store",
+        arguments: [
+            Phase.mirroring, .externalized, .stateless,
+        ])
     func hydratesOnMissing(phase: Phase) async throws {
         try await ProxyFixture.with(phase: phase) { fixture in
             let browser = Browser(fixture)
@@ -124,9 +128,11 @@ struct RequestPathTests {
         }
     }
 
-    @Test("a logged-out session stays out, on every instance and with old copies about", arguments: [
-        Phase.mirroring, .externalized, .stateless,
-    ])
+    @Test(
+        "a logged-out session stays out, on every instance and with old copies about",
+        arguments: [
+            Phase.mirroring, .externalized, .stateless,
+        ])
     func logout(phase: Phase) async throws {
         try await ProxyFixture.with(phase: phase) { fixture in
             let browser = Browser(fixture)
@@ -182,10 +188,13 @@ struct RequestPathTests {
         }
     }
 
-    @Test("the reserved path is hidden in any disguise", arguments: [
-        "/.well-known/unstick/v1/instance", "/.well-known/%75nstick/v1/sessions", "//.well-known/unstick/v1/sessions",
-        "/x/../.well-known/unstick/v1/sessions", "/.well-known;a=b/unstick/v1/sessions",
-    ])
+    @Test(
+        "the reserved path is hidden in any disguise",
+        arguments: [
+            "/.well-known/unstick/v1/instance", "/.well-known/%75nstick/v1/sessions",
+            "//.well-known/unstick/v1/sessions",
+            "/x/../.well-known/unstick/v1/sessions", "/.well-known;a=b/unstick/v1/sessions",
+        ])
     func reservedPath(path: String) async throws {
         try await ProxyFixture.with(phase: .sticky, applications: 1) { fixture in
             let answer = try await fixture.raw("GET \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

@@ -43,9 +43,7 @@ final class TestUpstream: Sendable {
     let port: Int
     private let channel: any Channel
 
-
     var url: String { "http://127.0.0.1:\(port)" }
-
 
     init(
         group: any EventLoopGroup, answer: @escaping @Sendable (ReceivedRequest) -> UpstreamAnswer

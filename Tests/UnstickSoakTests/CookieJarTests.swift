@@ -5,7 +5,8 @@ import UnstickSoak
 struct CookieJarTests {
     private static let now: Int64 = 1_700_000_000
 
-    private func header(_ fields: [String], path: String = "/value", from requestPath: String = "/increment") -> String? {
+    private func header(_ fields: [String], path: String = "/value", from requestPath: String = "/increment") -> String?
+    {
         var jar = CookieJar()
         for field in fields { jar.store(field, requestPath: requestPath, now: Self.now) }
         return CookieJar.header(jar.cookies(path: path))

@@ -85,7 +85,9 @@ final class CounterApplication: Sendable {
         }
         onRequest(number)
         var failure: (how: Failure, afterEffect: Bool)?
-        if case .fails(let every, let how, let afterEffect) = fault, number % every == 0 { failure = (how, afterEffect) }
+        if case .fails(let every, let how, let afterEffect) = fault, number % every == 0 {
+            failure = (how, afterEffect)
+        }
         if case .failsFrom(let first) = fault, number >= first { failure = (.status(503), false) }
         if case .failsLogouts(let how, let afterEffect) = fault, request.path == "/logout" {
             let isSecond = state.withLock { state in

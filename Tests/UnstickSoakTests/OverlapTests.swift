@@ -105,11 +105,14 @@ struct OverlapTests {
                 guard flying.count < 5 else { continue }
                 flying.append((ledger.sendRead(0), false, nil))
             case 3, 4:
-                guard let index = flying.indices.randomElement(using: &random), flying[index].applied == nil else { continue }
+                guard let index = flying.indices.randomElement(using: &random), flying[index].applied == nil else {
+                    continue
+                }
                 if flying[index].isIncrement { value += 1 }
                 flying[index].applied = value
             case 5, 6:
-                guard let index = flying.firstIndex(where: { $0.applied != nil }), let answer = flying[index].applied else { continue }
+                guard let index = flying.firstIndex(where: { $0.applied != nil }), let answer = flying[index].applied
+                else { continue }
                 #expect(ledger.complete(flying[index].ticket, value: answer) == nil)
                 flying.remove(at: index)
             default:

@@ -48,7 +48,9 @@ struct ReportTests {
     @Test("at most 20 examples are kept, all are counted")
     func examples() {
         var figures = figures()
-        for time in 0..<50 { figures.add(success(at: Int64(time), finding: Finding(kind: .lost, expected: "", seen: 0))) }
+        for time in 0..<50 {
+            figures.add(success(at: Int64(time), finding: Finding(kind: .lost, expected: "", seen: 0)))
+        }
         let report = figures.report(at: 50_000_000)
         #expect(report.lost == 50)
         #expect(report.violations.count == 20)
@@ -139,14 +141,20 @@ struct ReportTests {
 
     @Test(
         "addresses that are refused",
-        arguments: ["", "localhost", "https://a", "http://", "http://:80", "http://a:0", "http://a:x", "http://a/?q", "http://u@a", "http://::1", "http://[::1"])
+        arguments: [
+            "", "localhost", "https://a", "http://", "http://:80", "http://a:0", "http://a:x", "http://a/?q",
+            "http://u@a", "http://::1", "http://[::1",
+        ])
     func badAddress(url: String) {
         #expect(throws: SoakError.self) { try SoakAddress(url) }
     }
 
     @Test(
         "a counter is one to fifteen digits",
-        arguments: [("0", 0), ("12\r\n", 12), (" 7 ", 7), ("", nil), ("-1", nil), ("1 2", nil), ("<html>", nil), ("1234567890123456", nil)] as [(String, Int?)])
+        arguments: [
+            ("0", 0), ("12\r\n", 12), (" 7 ", 7), ("", nil), ("-1", nil), ("1 2", nil), ("<html>", nil),
+            ("1234567890123456", nil),
+        ] as [(String, Int?)])
     func counter(text: String, value: Int?) {
         #expect(counterValue(Array(text.utf8)) == value)
     }

@@ -44,7 +44,9 @@ private final class ApplicationHandler: ChannelInboundHandler {
             guard let head else { return }
             let parts = head.uri.split(separator: "?", maxSplits: 1)
             let cookies = head.headers["cookie"].flatMap { $0.split(separator: ";") }
-            let sessionID = cookies.map { $0.drop { $0 == " " } }.first { $0.hasPrefix("sid=") }.map { String($0.dropFirst(4)) }
+            let sessionID = cookies.map { $0.drop { $0 == " " } }.first { $0.hasPrefix("sid=") }.map {
+                String($0.dropFirst(4))
+            }
             let request = CounterApplication.Request(
                 method: head.method.rawValue, path: String(parts[0]),
                 key: parts.count == 2 ? String(parts[1].dropFirst("key=".count)) : "default",

@@ -89,10 +89,22 @@ struct StatusScreenTests {
     @Test(
         "the rail brackets the phase and marks the point of no return",
         arguments: [
-            (Phase.sticky, 0, 0, "[sticky] ── mirroring ── externalized ── stateless ─┃ completed", "point of no return"),
-            (.stateless, 25, 25, "sticky ── mirroring ── externalized ── [stateless 25%] ─┃ completed", "point of no return"),
-            (.stateless, 50, 25, "sticky ── mirroring ── externalized ── [stateless 50%] ─┃ completed", "point of no return"),
-            (.completed, 100, 100, "sticky ── mirroring ── externalized ── stateless ─┃ [completed]", "passed: no way back"),
+            (
+                Phase.sticky, 0, 0, "[sticky] ── mirroring ── externalized ── stateless ─┃ completed",
+                "point of no return"
+            ),
+            (
+                .stateless, 25, 25, "sticky ── mirroring ── externalized ── [stateless 25%] ─┃ completed",
+                "point of no return"
+            ),
+            (
+                .stateless, 50, 25, "sticky ── mirroring ── externalized ── [stateless 50%] ─┃ completed",
+                "point of no return"
+            ),
+            (
+                .completed, 100, 100, "sticky ── mirroring ── externalized ── stateless ─┃ [completed]",
+                "passed: no way back"
+            ),
         ])
     func rail(phase: Phase, ramp: Int, actual: Int, rail: String, foot: String) {
         let lines = StatusScreen(Reports.status(phase, ramp: ramp, actual: actual), width: 80).lines.map(\.plain)
@@ -105,7 +117,8 @@ struct StatusScreenTests {
     @Test("no line is wider than the terminal", arguments: [60, 72, 80, 132])
     func width(columns: Int) {
         let report = Reports.status(
-            .mirroring, instances: [Reports.instance(String(repeating: "n", count: 64), note: "x")], gates: Reports.gates)
+            .mirroring, instances: [Reports.instance(String(repeating: "n", count: 64), note: "x")],
+            gates: Reports.gates)
         #expect(StatusScreen(report, width: columns).lines.allSatisfy { $0.width <= columns })
     }
 
@@ -130,7 +143,8 @@ struct StatusScreenTests {
         let screen = StatusScreen(Reports.status(.mirroring, gates: many + [Reports.gates[2]]), width: 80)
         #expect(screen.lines(height: 40) == screen.lines)
         let folded = text(screen.lines(height: 24))
-        #expect(folded.hasSuffix("  ? bridges-answer  web-2: no answer\n      demanded: every bridge\n  ✓ 6 other gates"))
+        #expect(
+            folded.hasSuffix("  ? bridges-answer  web-2: no answer\n      demanded: every bridge\n  ✓ 6 other gates"))
         #expect(folded.contains("\n\n"))
         #expect(!text(screen.lines(height: 17)).contains("\n\n"))
     }

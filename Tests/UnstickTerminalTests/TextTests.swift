@@ -32,7 +32,9 @@ struct TextTests {
         ] as [(Int64, String)])
     func words(milliseconds: Int64, words: String) { #expect(TimeSpan.words(milliseconds: milliseconds) == words) }
 
-    @Test("numbers are grouped", arguments: [(0, "0"), (999, "999"), (1204, "1,204"), (1_234_567, "1,234,567"), (-1204, "-1,204")])
+    @Test(
+        "numbers are grouped",
+        arguments: [(0, "0"), (999, "999"), (1204, "1,204"), (1_234_567, "1,234,567"), (-1204, "-1,204")])
     func groups(number: Int, text: String) { #expect(TerminalText.count(number) == text) }
 
     @Test("names and notes cannot steer the terminal")

@@ -55,12 +55,15 @@ extension SessionRecord {
             throw StoreError(
                 code: .invalid,
                 message: asTombstone
-                    ? "tombstone with a state of \(size) bytes" : "state of \(size) bytes; the most is \(Self.stateBytesLimit)")
+                    ? "tombstone with a state of \(size) bytes"
+                    : "state of \(size) bytes; the most is \(Self.stateBytesLimit)")
         }
         guard codec.utf8.count <= Self.codecBytesLimit, codec.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
             throw StoreError(
                 code: .invalid,
-                message: "codec '\(codec.prefix(64))'; it must be at most \(Self.codecBytesLimit) printable ASCII characters")
+                message:
+                    "codec '\(codec.prefix(64))'; it must be at most \(Self.codecBytesLimit) printable ASCII characters"
+            )
         }
         guard ttlSeconds >= 0 else { throw StoreError(code: .invalid, message: "ttl of \(ttlSeconds) seconds") }
         try Self.check(name: home, as: "home")

@@ -68,14 +68,16 @@ final class BatchQueue: Sendable {
             }
             guard state.waiting.count < limits.waiting else {
                 return .refused(
-                    StoreError(code: .overloaded, message: "\(limits.waiting) \(name) operations wait, which is the limit"))
+                    StoreError(
+                        code: .overloaded, message: "\(limits.waiting) \(name) operations wait, which is the limit"))
             }
             // A single big state may always wait alone.
             guard state.waiting.isEmpty || state.waitingBytes + entry.bytes <= limits.waitingBytes else {
                 return .refused(
                     StoreError(
                         code: .overloaded,
-                        message: "\(state.waitingBytes) bytes wait; \(entry.bytes) more would pass \(limits.waitingBytes)"))
+                        message:
+                            "\(state.waitingBytes) bytes wait; \(entry.bytes) more would pass \(limits.waitingBytes)"))
             }
             state.waiting.append(entry)
             state.waitingBytes += entry.bytes

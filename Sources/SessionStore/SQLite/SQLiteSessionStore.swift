@@ -113,7 +113,8 @@ public final class SQLiteSessionStore: SessionStore {
         if let error = refusal({ () throws(StoreError) in try SessionRecord.check(generation) }) {
             return eventLoop.makeFailedFuture(error)
         }
-        return write(on: eventLoop, beginning: generation) { table throws(SQLiteFailure) in try table.begin(generation) }
+        return write(on: eventLoop, beginning: generation) { table throws(SQLiteFailure) in try table.begin(generation)
+        }
     }
 
     public func version(of id: String, on eventLoop: any EventLoop) -> EventLoopFuture<StoredVersion?> {
@@ -192,7 +193,8 @@ public final class SQLiteSessionStore: SessionStore {
                 let roundTrip = NIODeadline.now() - start
                 guard read >= written else {
                     throw StoreError(
-                        code: .corrupt, message: "\(self.path.given): probe \(written) was written and \(read) read back")
+                        code: .corrupt,
+                        message: "\(self.path.given): probe \(written) was written and \(read) read back")
                 }
                 return self.probe(settings, roundTrip: .nanoseconds(roundTrip.nanoseconds))
             }

@@ -64,7 +64,8 @@ struct SessionTable {
 
     // MARK: One session
 
-    private static let versionColumns = "generation, version, tag, ttl, expires_at, tombstone, home, writer, length(state)"
+    private static let versionColumns =
+        "generation, version, tag, ttl, expires_at, tombstone, home, writer, length(state)"
 
     private func stored(_ statement: SQLiteStatement, from first: CInt) -> StoredVersion {
         StoredVersion(

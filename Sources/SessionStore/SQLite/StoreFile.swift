@@ -103,7 +103,9 @@ struct StorePath: Sendable {
     /// The type of the file system, as Linux names it in mountinfo (proc(5)); nil where that cannot be told.
     private var fileSystem: String? {
         #if os(Linux)
-        guard let device = Self.node(absolute)?.device, let mounts = fopen("/proc/self/mountinfo", "r") else { return nil }
+        guard let device = Self.node(absolute)?.device, let mounts = fopen("/proc/self/mountinfo", "r") else {
+            return nil
+        }
         defer { fclose(mounts) }
         // makedev(3) packs 12 bits of the major and 8 of the minor number low, the rest above.
         let major = device >> 8 & 0xFFF | device >> 32 & ~0xFFF

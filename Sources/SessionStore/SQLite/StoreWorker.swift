@@ -54,7 +54,8 @@ final class StoreWorker: Sendable {
     let operations = Atomic(0)
 
     init(
-        _ file: StoreFile, path: StorePath, role: StoreFile.Role, clock: @escaping WallClock, allegiance: StoreAllegiance,
+        _ file: StoreFile, path: StorePath, role: StoreFile.Role, clock: @escaping WallClock,
+        allegiance: StoreAllegiance,
         logger: Logger
     ) {
         self.file = Mutex(file)
@@ -188,7 +189,11 @@ final class StoreWorker: Sendable {
     }
 
     func close() throws(StoreError) {
-        guard let file = file.withLock({ file in defer { file = nil }; return file }) else { return }
+        guard
+            let file = file.withLock({ file in
+                defer { file = nil }; return file
+            })
+        else { return }
         do { try file.queue.close() } catch { throw SQLiteFailure(error).storeError(path: path.given) }
     }
 }

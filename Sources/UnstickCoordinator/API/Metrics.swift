@@ -14,7 +14,8 @@ enum Metrics {
             family(name, "gauge", help, [("", "\(value)")])
         }
         gauge("unstick_epoch", "Number of the routing table.", status.epoch)
-        gauge("unstick_phase", "0 sticky, 1 mirroring, 2 externalized, 3 stateless, 4 completed.", status.phase.rawValue)
+        gauge(
+            "unstick_phase", "0 sticky, 1 mirroring, 2 externalized, 3 stateless, 4 completed.", status.phase.rawValue)
         gauge("unstick_generation", "Number of the mirroring run.", status.generation)
         gauge("unstick_ramp_percent", "Share of sessions the table routes statelessly.", status.rampPercent)
         gauge("unstick_ramp_actual_percent", "Share of sessions every proxy routes statelessly.", status.actualPercent)
@@ -65,7 +66,9 @@ enum Metrics {
         each("unstick_proxy_dirty_sessions", "gauge", "Sessions whose last change is not in the store.") {
             "\($0.report.dirtySessions)"
         }
-        each("unstick_proxy_mirror_queue", "gauge", "Writes accepted and not yet durable.") { "\($0.report.mirrorQueue)" }
+        each("unstick_proxy_mirror_queue", "gauge", "Writes accepted and not yet durable.") {
+            "\($0.report.mirrorQueue)"
+        }
         let counters: [(String, String, (ProxyReport.Counters) -> UInt64)] = [
             ("requests", "Requests.", \.requests),
             ("session_requests", "Requests with a session.", \.sessionRequests),

@@ -44,7 +44,8 @@ enum AdminRoute: Equatable {
         case ("v1", "proxies", let name?, 3):
             guard method == "DELETE" else { throw .method(allowed: "DELETE") }
             self = .forget(proxy: name)
-        case ("v1", "proxies", let name?, 4) where path[3] == "report": self = try Self.post(method, .report(proxy: name))
+        case ("v1", "proxies", let name?, 4) where path[3] == "report":
+            self = try Self.post(method, .report(proxy: name))
         case ("v1", "journal", nil, 2):
             self = try Self.get(
                 method,

@@ -1,7 +1,7 @@
+public import ControlAPI
 import Foundation
 import GRDB
 import Synchronization
-public import ControlAPI
 import UnstickCore
 
 /// Why the journal cannot be used. Nothing was written.
@@ -122,7 +122,8 @@ public final class Journal: Sendable {
                         ])
                 }
                 try db.execute(
-                    sql: "INSERT INTO state (id, json) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json",
+                    sql:
+                        "INSERT INTO state (id, json) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json",
                     arguments: [json])
                 if let finished {
                     try db.execute(

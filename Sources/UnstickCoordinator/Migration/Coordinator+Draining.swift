@@ -1,5 +1,5 @@
-import Synchronization
 import ControlAPI
+import Synchronization
 import UnstickCore
 
 extension Coordinator {

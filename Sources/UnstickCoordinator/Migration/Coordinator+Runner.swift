@@ -1,6 +1,6 @@
+import ControlAPI
 import Logging
 import Synchronization
-import ControlAPI
 import UnstickCore
 
 /// How a step ended.

@@ -1,5 +1,5 @@
-import NIOCore
 import ControlAPI
+import NIOCore
 import SessionStore
 import Synchronization
 import UnstickCore
@@ -151,11 +151,13 @@ extension Coordinator {
             (state.control, state.proxies.mapValues { self.clock.monotonic() - $0.heardAt })
         }
         let waiting = control.ledger.unsettled.map { name in
-            "\(name) (" + (silences[name].map { "last heard of \($0.words) ago" } ?? "not heard of since the start") + ")"
+            "\(name) (" + (silences[name].map { "last heard of \($0.words) ago" } ?? "not heard of since the start")
+                + ")"
         }
         return .timedOut(
             "\(waiting.joined(separator: ", ")) did not acknowledge epoch \(control.table.epoch) within "
-                + "\(patience.words); `unstick proxies forget \(control.ledger.unsettled.first ?? "NAME")` if it is gone")
+                + "\(patience.words); `unstick proxies forget \(control.ledger.unsettled.first ?? "NAME")` if it is gone"
+        )
     }
 
     // MARK: Sessions

@@ -46,7 +46,8 @@ enum Gates {
     /// Whether the next report of a proxy may turn the gate by itself.
     static func mendsItself(_ gate: GateResult) -> Bool {
         switch gate.name {
-        case "proxies-alive", "proxies-acknowledged", "proxies-protocol", "mirror-queues-empty", "no-dirty-sessions": true
+        case "proxies-alive", "proxies-acknowledged", "proxies-protocol", "mirror-queues-empty", "no-dirty-sessions":
+            true
         // The soak begins with the next look after the last report; a coordinator that has just started has none yet.
         case "soak-over", "fallback-reads-zero": gate.verdict == .inconclusive
         default: false
@@ -161,7 +162,8 @@ enum Gates {
             name: "store-keeps", verdict: probe.mayEvict ? .refuse : .pass,
             found: probe.mayEvict
                 ? (probe.problems.isEmpty ? "may evict" : probe.problems.joined(separator: "; ")) : "keeps",
-            demanded: demanded, remedy: probe.mayEvict ? "switch eviction off (Redis: maxmemory-policy noeviction)" : nil)
+            demanded: demanded,
+            remedy: probe.mayEvict ? "switch eviction off (Redis: maxmemory-policy noeviction)" : nil)
     }
 
     /// Instances that are out of service are not asked.

@@ -1,8 +1,8 @@
-import NIOCore
-import Logging
-import Synchronization
 import ControlAPI
+import Logging
+import NIOCore
 import SessionStore
+import Synchronization
 import UnstickCore
 
 extension Coordinator {

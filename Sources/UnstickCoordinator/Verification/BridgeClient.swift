@@ -65,10 +65,12 @@ struct BridgeClient: Sendable {
             return Identity(
                 incarnation: try object.text("inst", bytes: 1...SessionRecord.nameBytesLimit),
                 framework: try optional("framework"), bridge: try optional("bridge"),
-                sessions: object.isNullOrAbsent("sessions") ? nil : Int(try object.integer("sessions", in: 0...Int64.max)),
+                sessions: object.isNullOrAbsent("sessions")
+                    ? nil : Int(try object.integer("sessions", in: 0...Int64.max)),
                 warning: try optional("warning"))
         } catch {
-            throw garbage("GET instance was answered with what is not an instance's description: \(error.message)", instance)
+            throw garbage(
+                "GET instance was answered with what is not an instance's description: \(error.message)", instance)
         }
     }
 

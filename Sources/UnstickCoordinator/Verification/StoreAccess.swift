@@ -36,7 +36,8 @@ struct StoreAccess: Sendable {
     private func settled<Value: Sendable>(_ answer: EventLoopFuture<Value>) async throws -> Value {
         let promise = eventLoop.makePromise(of: Value.self)
         let timeout = eventLoop.scheduleTask(in: deadline) {
-            promise.fail(StoreError(code: .timedOut, message: "no answer within \(deadline.nanoseconds / 1_000_000) ms"))
+            promise.fail(
+                StoreError(code: .timedOut, message: "no answer within \(deadline.nanoseconds / 1_000_000) ms"))
         }
         answer.whenComplete { result in
             timeout.cancel()

@@ -133,7 +133,9 @@ extension VerificationRun {
             return false
         }
         let phase = max(table.phase, .externalized)
-        guard try await bridge.import(record, into: instances[index], phase: phase) == record.version else { return false }
+        guard try await bridge.import(record, into: instances[index], phase: phase) == record.version else {
+            return false
+        }
         tally.count(\.externalized, of: index)
         return true
     }
@@ -150,7 +152,8 @@ extension VerificationRun {
 
     private func difference(_ memory: VersionTag, _ stored: StoredVersion?) -> String {
         guard let stored else { return "memory \(memory), not in the store" }
-        let what = stored.generation == table.generation ? "\(stored.version)" : "only of generation \(stored.generation)"
+        let what =
+            stored.generation == table.generation ? "\(stored.version)" : "only of generation \(stored.generation)"
         return "memory \(memory), store \(what) with home \(stored.home)"
     }
 }

@@ -53,7 +53,8 @@ extension VerificationRun {
         for instance in instances {
             guard case .missing = try await bridge.export(scanned.id, from: instance) else { return }
         }
-        guard let now = try await store.version(of: scanned.id), isLive(now), now.version == scanned.stored.version else {
+        guard let now = try await store.version(of: scanned.id), isLive(now), now.version == scanned.stored.version
+        else {
             return
         }
         _ = try await store.destroy(

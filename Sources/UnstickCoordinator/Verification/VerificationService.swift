@@ -142,7 +142,8 @@ public struct VerificationReport: Sendable, Equatable, Codable {
     public var coverage: Coverage {
         let live = instances.reduce(0) { $0 + $1.sessions - $1.superseded - $1.resurrected - $1.ended }
         return Coverage(
-            sessions: live, externalized: externalized, recheck: recheck, verifiedAt: finishedAt, isComplete: isComplete)
+            sessions: live, externalized: externalized, recheck: recheck, verifiedAt: finishedAt, isComplete: isComplete
+        )
     }
 }
 

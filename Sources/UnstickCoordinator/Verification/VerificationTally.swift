@@ -87,7 +87,9 @@ final class VerificationTally: Sendable {
     func reportProgress() {
         let now = clock()
         let due = state.withLock { state -> VerificationReport? in
-            if let last = state.reportedAt, now.rawValue - last.rawValue < Self.progressIntervalMilliseconds { return nil }
+            if let last = state.reportedAt, now.rawValue - last.rawValue < Self.progressIntervalMilliseconds {
+                return nil
+            }
             state.reportedAt = now
             return report(state, at: now, generation: .none, passes: 0)
         }

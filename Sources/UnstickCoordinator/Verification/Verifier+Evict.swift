@@ -114,7 +114,8 @@ extension Verifier {
         guard let stored, stored.generation >= table.generation else { return .onlyHere }
         guard stored.generation == table.generation else {
             throw InconclusiveError(
-                "the store holds sessions of generation \(stored.generation), newer than this table's \(table.generation)")
+                "the store holds sessions of generation \(stored.generation), newer than this table's \(table.generation)"
+            )
         }
         if stored.isTombstone { return .evict }
         if session.unserializable > 0 { return .onlyHere }

@@ -7,7 +7,8 @@ extension Verifier {
     public func explain(id: String, table: RoutingTable) async -> SessionExplanation {
         let hash = StableHash.hash(id)
         var explanation = SessionExplanation(
-            hash: secret.sessionHash(id), rampBucket: Int(hash % RoutingTable.buckets), inRamp: table.rampIncludes(hash),
+            hash: secret.sessionHash(id), rampBucket: Int(hash % RoutingTable.buckets),
+            inRamp: table.rampIncludes(hash),
             store: nil, memory: [], effectiveHome: nil, verdict: "")
         guard (1...SessionListing.idBytesMax).contains(id.utf8.count) else {
             explanation.verdict =
@@ -23,7 +24,8 @@ extension Verifier {
         }
         explanation.store = stored.map {
             SessionExplanation.StoreCopy(
-                version: $0.version, generation: $0.generation, isTombstone: $0.isTombstone, home: $0.home, size: $0.size,
+                version: $0.version, generation: $0.generation, isTombstone: $0.isTombstone, home: $0.home,
+                size: $0.size,
                 expiresAt: $0.expiresAt)
         }
         let current = stored.flatMap { $0.generation == table.generation ? $0 : nil }
@@ -75,11 +77,13 @@ extension Verifier {
         }
         let version = current.version.version
         if current.isTombstone {
-            let left = holders.isEmpty ? "" : "; left over in the memory of \(holders.map(\.instance).joined(separator: ", "))"
+            let left =
+                holders.isEmpty ? "" : "; left over in the memory of \(holders.map(\.instance).joined(separator: ", "))"
             return "ended: the store keeps a tombstone at version \(version)\(left)\(but)"
         }
         guard let home, let copy = memory.first(where: { $0.instance == home }), let held = copy.version else {
-            return "in the store at version \(version); its home \(home ?? "is no active instance")\(home == nil ? "" : "'s memory does not hold it")\(but)"
+            return
+                "in the store at version \(version); its home \(home ?? "is no active instance")\(home == nil ? "" : "'s memory does not hold it")\(but)"
         }
         if held == current.version { return "in the store at version \(version), same as \(home)'s memory\(but)" }
         if held.version > version {
@@ -90,7 +94,8 @@ extension Verifier {
             held.version == version
             ? "the store and \(home)'s memory hold different contents at version \(version)"
             : "the store is at version \(version), \(home)'s memory at \(held.version)"
-        return difference + (decides ? "; the store's is what counts" : "; memory is what counts in this phase: needs a look")
+        return difference
+            + (decides ? "; the store's is what counts" : "; memory is what counts in this phase: needs a look")
             + but
     }
 }

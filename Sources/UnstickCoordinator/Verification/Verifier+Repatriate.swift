@@ -60,7 +60,8 @@ struct RepatriationRun: Sendable {
             }
             var tasks: [Step] = []
             for scanned in page.sessions { try plan(scanned, indexes, into: &tasks) }
-            try await forEachConcurrently(tasks, limit: limits.sessions * max(1, min(indexes.count, limits.instances))) {
+            try await forEachConcurrently(tasks, limit: limits.sessions * max(1, min(indexes.count, limits.instances)))
+            {
                 switch $0 {
                 case .bring(let id, let home): try await bring(id, home: home)
                 case .evict(let id, let instance):
@@ -112,7 +113,9 @@ struct RepatriationRun: Sendable {
         let key = MemoryIndex.key(scanned.id)
         if stored.isTombstone {
             // Once memory has the authority, a copy that a logout elsewhere left behind would let the session live on.
-            for (index, memory) in indexes where memory[key] != nil { tasks.append(.evict(id: scanned.id, instance: index)) }
+            for (index, memory) in indexes where memory[key] != nil {
+                tasks.append(.evict(id: scanned.id, instance: index))
+            }
             return
         }
         guard let home = table.effectiveHome(recorded: stored.home, sessionHash: StableHash.hash(scanned.id)) else {

@@ -1,5 +1,5 @@
-public import ControlAPI
 import BridgeContract
+public import ControlAPI
 import NIOCore
 import SessionStore
 public import UnstickCore

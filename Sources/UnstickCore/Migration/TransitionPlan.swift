@@ -301,7 +301,10 @@ public struct TransitionPlan: Sendable, Equatable {
             let evict = PlannedStep(.evict(instance: name, staleOnly: true), .refuse)
             return TransitionPlan(
                 steps: [check] + (table.phase.mirrors ? [evict] : [])
-                    + [activate, PlannedStep(.awaitAcknowledgements, .undo([.publish(.instance(name, instance.state))]))])
+                    + [
+                        activate,
+                        PlannedStep(.awaitAcknowledgements, .undo([.publish(.instance(name, instance.state))])),
+                    ])
         case .drained, .fenced:
             guard table.phase.mirrors else {
                 return TransitionPlan(steps: [

@@ -42,7 +42,8 @@ enum BridgeEndpoints {
     ) {
         let target = "\(BridgeHeader.endpointPrefix)sessions/\(percentEncoded(id))"
         let signature = state.withUnsafeReadableBytes {
-            loop.options.secret.stateSignature(id: id, version: version, codec: codec, ttlSeconds: ttlSeconds, state: $0)
+            loop.options.secret.stateSignature(
+                id: id, version: version, codec: codec, ttlSeconds: ttlSeconds, state: $0)
         }
         let header = BridgeRequest.putValue(
             version: version, codec: codec, ttlSeconds: ttlSeconds, signature: signature, phase: phase)

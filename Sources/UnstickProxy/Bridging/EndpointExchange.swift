@@ -158,7 +158,8 @@ final class EndpointExchange: UpstreamDelegate {
     }
 
     private func complete(reusable: Bool) {
-        finish(.success(EndpointAnswer(status: head.status, session: sessionHeader, body: answerBody)), reusable: reusable)
+        finish(
+            .success(EndpointAnswer(status: head.status, session: sessionHeader, body: answerBody)), reusable: reusable)
     }
 
     func upstreamDidClose() {
@@ -186,7 +187,7 @@ final class EndpointExchange: UpstreamDelegate {
         timeout?.cancel()
         if let connection {
             self.connection = nil
-                if reusable {
+            if reusable {
                 pool.release(connection, now: loop.now)
             } else {
                 connection.delegate = nil

@@ -166,7 +166,9 @@ final class Exchange: UpstreamDelegate {
     }
 
     func clientWritabilityChanged(isWritable: Bool) {
-        guard let upstream, stage == .streaming || stage == .tunneling, upstreamReadsPaused == isWritable else { return }
+        guard let upstream, stage == .streaming || stage == .tunneling, upstreamReadsPaused == isWritable else {
+            return
+        }
         upstreamReadsPaused = !isWritable
         upstream.setReading(isWritable)
     }

@@ -112,7 +112,8 @@ package struct CookieJar: Sendable {
 
     /// Section 5.1.4.
     private static func defaultPath(_ requestPath: String) -> String {
-        guard requestPath.hasPrefix("/"), let last = requestPath.lastIndex(of: "/"), last != requestPath.startIndex else {
+        guard requestPath.hasPrefix("/"), let last = requestPath.lastIndex(of: "/"), last != requestPath.startIndex
+        else {
             return "/"
         }
         return String(requestPath[..<last])

@@ -45,7 +45,8 @@ extension SoakClient {
             return .missing(kind: kind, kind == "connect" ? .neverSent : .unknown)
         case .response(let status, let setCookies, let text):
             // A ghost's cookies are somebody else's.
-            if case .ghost = exchange.operation {} else {
+            if case .ghost = exchange.operation {
+            } else {
                 for field in setCookies {
                     if let cookie = jar.store(field, requestPath: exchange.path, now: unixSeconds(now)) {
                         context.census.note(name: cookie.name, value: cookie.value, client: number)

@@ -55,7 +55,9 @@ final class SoakShard {
         for client in clients { client.start(after: .nanoseconds(step * Int64(client.number))) }
         let sweepInterval = max(.milliseconds(10), min(.milliseconds(250), context.requestTimeout / 20))
         scheduleSweep(sweepInterval)
-        loop.assumeIsolated().scheduleTask(in: TimeAmount(context.options.duration)) { [weak self] in self?.beginEnding() }
+        loop.assumeIsolated().scheduleTask(in: TimeAmount(context.options.duration)) { [weak self] in
+            self?.beginEnding()
+        }
     }
 
     /// Nothing new is begun; counters are read once more.

@@ -21,8 +21,11 @@ struct OperationRunner {
         if asks { try await confirm(kind, client) }
         let begun = try await asking { () async throws(ControlClientError) in try await client.start(request(kind)) }
         guard action.wait else {
-            if output.isJSON { Output.json(begun) } else {
-                Output.line("operation \(begun.id) (\(OperationLines.command(kind))) has begun; `unstick status` shows it")
+            if output.isJSON {
+                Output.json(begun)
+            } else {
+                Output.line(
+                    "operation \(begun.id) (\(OperationLines.command(kind))) has begun; `unstick status` shows it")
             }
             return
         }
@@ -40,7 +43,8 @@ struct OperationRunner {
     static var operatorName: String {
         var host = [CChar](repeating: 0, count: 256)
         gethostname(&host, host.count - 1)
-        return "\(NSUserName())@\(String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))"
+        return
+            "\(NSUserName())@\(String(decoding: host.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))"
     }
 
     // MARK: Asking

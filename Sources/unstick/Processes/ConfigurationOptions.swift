@@ -23,7 +23,8 @@ struct ConfigurationOptions: ParsableArguments {
         if let admin { configuration.admin = try Self.endpoint(admin, "--admin") }
         if let coordinator {
             guard coordinator.hasPrefix("http://") else {
-                throw CommandFailure(.usage, "--coordinator: '\(coordinator)' is not an address; expected http://HOST:PORT")
+                throw CommandFailure(
+                    .usage, "--coordinator: '\(coordinator)' is not an address; expected http://HOST:PORT")
             }
             configuration.proxy.coordinator = try Self.endpoint(
                 String(coordinator.dropFirst("http://".count)), "--coordinator")

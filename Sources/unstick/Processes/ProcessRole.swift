@@ -60,7 +60,8 @@ extension Configuration {
         if store.location == .memory, role == .proxy || role == .coordinator {
             refuse(
                 "store.url", "memory:",
-                "'memory:' is a store of one process, and \(role.rawValue) needs one that all share; expected sqlite:PATH")
+                "'memory:' is a store of one process, and \(role.rawValue) needs one that all share; expected sqlite:PATH"
+            )
         }
         return restrictions
     }

@@ -25,7 +25,8 @@ struct BridgeClientTests {
             #expect(
                 description
                     == InstanceDescription(
-                        name: "web-1", incarnation: "inst-a", framework: "test 1.0", bridge: "test-bridge/1", sessions: 1))
+                        name: "web-1", incarnation: "inst-a", framework: "test 1.0", bridge: "test-bridge/1",
+                        sessions: 1))
         }
     }
 
@@ -58,7 +59,8 @@ struct BridgeClientTests {
         }
     }
 
-    @Test("an answer that stalls is given up after the deadline, before the head and in the body",
+    @Test(
+        "an answer that stalls is given up after the deadline, before the head and in the body",
         arguments: [true, false])
     func timedOut(inBody: Bool) async throws {
         var limits = BridgeClient.Limits()
@@ -140,7 +142,8 @@ struct BridgeClientTests {
     @Test(
         "ids of any characters arrive as they are, signed as they stand on the request line",
         arguments: [
-            "s%3Aabc.def+/=", "a b", "ä€😀", "../..//x", "a?b=c&d#e", "%2e%2e", "1~-_.", String(repeating: "x", count: 3000),
+            "s%3Aabc.def+/=", "a b", "ä€😀", "../..//x", "a?b=c&d#e", "%2e%2e", "1~-_.",
+            String(repeating: "x", count: 3000),
         ])
     func ids(id: String) async throws {
         try await Fleet.with(1) { fleet in

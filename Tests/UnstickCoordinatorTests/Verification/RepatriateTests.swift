@@ -10,7 +10,8 @@ import UnstickCore
 
 @Suite("Repatriation", .timeLimit(.minutes(2)))
 struct RepatriateTests {
-    @Test("where memory has the authority nothing is imported: a home that lacks a session is a problem, named",
+    @Test(
+        "where memory has the authority nothing is imported: a home that lacks a session is a problem, named",
         arguments: [nil, 3] as [UInt64?])
     func checkOnly(held: UInt64?) async throws {
         try await Fleet.with(phase: .mirroring) { fleet in
@@ -22,7 +23,8 @@ struct RepatriateTests {
         }
     }
 
-    @Test("a home that lacks a session or holds an older version is given the store's",
+    @Test(
+        "a home that lacks a session or holds an older version is given the store's",
         arguments: [nil, 3] as [UInt64?])
     func bring(held: UInt64?) async throws {
         try await Fleet.with(phase: .externalized) { fleet in
@@ -74,7 +76,8 @@ struct RepatriateTests {
         }
     }
 
-    @Test("memory that is newer than a store with the authority is looked at again: a refused change yields",
+    @Test(
+        "memory that is newer than a store with the authority is looked at again: a refused change yields",
         arguments: [true, false])
     func newerInExternalized(isConfirmed: Bool) async throws {
         try await Fleet.with(phase: .externalized) { fleet in
@@ -100,7 +103,8 @@ struct RepatriateTests {
         }
     }
 
-    @Test("copies elsewhere are evicted while the store has the authority, and only then",
+    @Test(
+        "copies elsewhere are evicted while the store has the authority, and only then",
         arguments: [Phase.mirroring, .externalized])
     func strays(phase: Phase) async throws {
         try await Fleet.with(phase: phase) { fleet in
@@ -116,7 +120,8 @@ struct RepatriateTests {
         }
     }
 
-    @Test("copies of sessions that ended are evicted, or they would live on", arguments: [Phase.mirroring, .externalized])
+    @Test(
+        "copies of sessions that ended are evicted, or they would live on", arguments: [Phase.mirroring, .externalized])
     func tombstones(phase: Phase) async throws {
         try await Fleet.with(phase: phase) { fleet in
             fleet.bridges[0].hold("a", 5, "state")

@@ -25,7 +25,8 @@ struct SessionListingTests {
 
     @Test("members that the contract does not name are passed over; null is as absent for optional ones")
     func lenient() throws {
-        let line = #"{"new":{"x":[1,-2.5e3,true,{"y":null}]},"id":"\"\\\u00e4\ud83d\ude00","ver":1,"tag":"9F86D081","#
+        let line =
+            #"{"new":{"x":[1,-2.5e3,true,{"y":null}]},"id":"\"\\\u00e4\ud83d\ude00","ver":1,"tag":"9F86D081","#
             + #""ttl":0,"size":0,"accessed":null,"bad":2,"attributes":["cart","socket"]}"#
         let session = try #require(try parse(line).sessions.first)
         #expect(session.id == "\"\\ä😀" && session.accessed == nil)
@@ -43,8 +44,14 @@ struct SessionListingTests {
             (#"{"id":"secret","ver":"12","tag":"9f86d081","ttl":1,"size":1}"#, "'ver' is not a whole number"),
             (#"{"id":"secret","ver":1.5,"tag":"9f86d081","ttl":1,"size":1}"#, "'ver' is not a whole number"),
             (#"{"id":"secret","ver":-1,"tag":"9f86d081","ttl":1,"size":1}"#, "'ver' is -1"),
-            (#"{"id":"secret","ver":4611686018427387904,"tag":"9f86d081","ttl":1,"size":1}"#, "'ver' is 4611686018427387904"),
-            (#"{"id":"secret","ver":99999999999999999999,"tag":"9f86d081","ttl":1,"size":1}"#, "'ver' is not a whole number"),
+            (
+                #"{"id":"secret","ver":4611686018427387904,"tag":"9f86d081","ttl":1,"size":1}"#,
+                "'ver' is 4611686018427387904"
+            ),
+            (
+                #"{"id":"secret","ver":99999999999999999999,"tag":"9f86d081","ttl":1,"size":1}"#,
+                "'ver' is not a whole number"
+            ),
             (#"{"id":"secret","ver":1,"tag":"9f86d08","ttl":1,"size":1}"#, "'tag' is not 8 hexadecimal digits"),
             (#"{"id":"secret","ver":1,"tag":"9f86d081","ttl":-1,"size":1}"#, "'ttl' is -1"),
             (#"{"id":"secret","ver":1,"tag":"9f86d081","ttl":1,"size":1,"size":2}"#, "a member appears twice"),

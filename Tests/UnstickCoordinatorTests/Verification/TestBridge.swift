@@ -242,14 +242,16 @@ final class TestBridge: Sendable {
             guard let head else { return }
             let reply = answer(
                 Request(
-                    method: head.method.rawValue, target: head.uri, session: head.headers.first(name: BridgeHeader.session),
+                    method: head.method.rawValue, target: head.uri,
+                    session: head.headers.first(name: BridgeHeader.session),
                     authentication: head.headers.first(name: BridgeHeader.authentication), body: String(buffer: body)))
             if reply.stalls, reply.body.isEmpty { return }
             if reply.hangsUp { return context.close(promise: nil) }
             var headers = HTTPHeaders([("Content-Length", "\(reply.body.utf8.count)")])
             if reply.status == 204 { headers.remove(name: "Content-Length") }
             if let session = reply.session { headers.add(name: BridgeHeader.session, value: session) }
-            let response = HTTPResponseHead(version: .http1_1, status: .init(statusCode: reply.status), headers: headers)
+            let response = HTTPResponseHead(
+                version: .http1_1, status: .init(statusCode: reply.status), headers: headers)
             context.write(wrapOutboundOut(.head(response)), promise: nil)
             let body = reply.stalls ? String(reply.body.prefix(reply.body.count / 2)) : reply.body
             context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: body)))), promise: nil)

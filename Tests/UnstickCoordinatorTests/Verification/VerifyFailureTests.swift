@@ -32,7 +32,8 @@ struct VerifyFailureTests {
         }
     }
 
-    @Test("a store that fails makes it inconclusive, and the reason stands there once",
+    @Test(
+        "a store that fails makes it inconclusive, and the reason stands there once",
         arguments: [FaultyStore.Operation.version, .save])
     func store(operation: FaultyStore.Operation) async throws {
         try await Fleet.with { fleet in
@@ -57,7 +58,8 @@ struct VerifyFailureTests {
         }
     }
 
-    @Test("a process that was replaced during the crawl makes it inconclusive",
+    @Test(
+        "a process that was replaced during the crawl makes it inconclusive",
         arguments: ["instance", "sessions/"])
     func restarted(at resource: String) async throws {
         try await Fleet.with(1) { fleet in

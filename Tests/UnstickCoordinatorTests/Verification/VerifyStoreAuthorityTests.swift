@@ -66,7 +66,8 @@ struct VerifyStoreAuthorityTests {
         }
     }
 
-    @Test("the same version made differently: an unconfirmed one yields, a confirmed one is a problem",
+    @Test(
+        "the same version made differently: an unconfirmed one yields, a confirmed one is a problem",
         arguments: [true, false])
     func sameVersion(isConfirmed: Bool) async throws {
         try await Fleet.with(phase: .externalized) { fleet in

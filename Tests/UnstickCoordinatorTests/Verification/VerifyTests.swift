@@ -27,7 +27,8 @@ struct VerifyTests {
 
     @Test(
         "what the store lacks is saved with its home and writer",
-        arguments: [nil, (version: 3, generation: 7), (version: 9, generation: 6)] as [(version: UInt64, generation: UInt64)?])
+        arguments: [nil, (version: 3, generation: 7), (version: 9, generation: 6)]
+            as [(version: UInt64, generation: UInt64)?])
     func backfill(stored: (version: UInt64, generation: UInt64)?) async throws {
         try await Fleet.with { fleet in
             fleet.bridges[1].hold("a", 4, "new")
@@ -62,7 +63,8 @@ struct VerifyTests {
         }
     }
 
-    @Test("orphans are left alone once copies in the store count, and while an instance cannot be asked",
+    @Test(
+        "orphans are left alone once copies in the store count, and while an instance cannot be asked",
         arguments: [true, false])
     func orphansStay(covered: Bool) async throws {
         try await Fleet.with { fleet in
@@ -85,11 +87,12 @@ struct VerifyTests {
             #expect(!report.isComplete && report.recheck == 0)
             #expect(report.instances[0].unsaved == 1 && report.instances[0].onlyHere == 1)
             #expect(report.instances[0].resurrected == 1 && fleet.bridges[0]["dead"] != nil)
-            #expect(report.problems == [
-                SessionProblem(
-                    hash: fleet.secret.sessionHash("a"), instance: "web-1",
-                    difference: "memory \(VersionTag(version: 4, tag: tag("state"))), not in the store")
-            ])
+            #expect(
+                report.problems == [
+                    SessionProblem(
+                        hash: fleet.secret.sessionHash("a"), instance: "web-1",
+                        difference: "memory \(VersionTag(version: 4, tag: tag("state"))), not in the store")
+                ])
             #expect(await fleet.stored("a") == nil)
             #expect(fleet.store.calls(of: .save) == 0)
         }
