@@ -56,7 +56,7 @@ say
 if [ $status -eq 0 ]; then
     say "Where to go next:"
     say "    Examples/quickstart.sh --pause --listen 127.0.0.1:8080 --admin 127.0.0.1:9090"
-    say "        the same, chapter by chapter, with the shop and the dashboard in your browser"
+    say "        the same, chapter by chapter, with the shop and the status page in your browser"
     say "    README.md, \"Your own application\": bridge, configuration, and the first \`unstick mirror\`"
     say "    $unstick --help"
 else

@@ -9,7 +9,7 @@ public struct Configuration: Sendable, Equatable {
     public var file: String
     /// Where clients connect. Default `127.0.0.1:8080`.
     public var listen: SocketEndpoint
-    /// API, dashboard, `/metrics`, `/healthz`. Default `127.0.0.1:9090`; ``adminToken`` is set whenever it is not a
+    /// API, status page, `/metrics`, `/healthz`. Default `127.0.0.1:9090`; ``adminToken`` is set whenever it is not a
     /// loopback address.
     public var admin: SocketEndpoint
     /// The application's instances; at least one, names and URLs distinct.

@@ -12,7 +12,7 @@ public struct DemoOptions: Sendable {
     public var chapterDuration: Duration = .seconds(4)
     /// `127.0.0.1:PORT` where the proxy serves; nil: a free port.
     public var listen: String?
-    /// `127.0.0.1:PORT` of the API and dashboard; nil: a free port.
+    /// `127.0.0.1:PORT` of the API and status page; nil: a free port.
     public var admin: String?
     /// Whether every chapter waits for Enter.
     public var pausesBetweenChapters = false

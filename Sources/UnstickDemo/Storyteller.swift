@@ -17,7 +17,7 @@ struct Storyteller: Sendable {
                 + "One person logs in to the admin, puts a kettle into the cart, and looks again after every chapter.")
         screen.line()
         screen.line("  Shop and admin  \(site.url)/admin/   (admin / unstick-demo)")
-        screen.line("  Dashboard       \(site.adminURL)/")
+        screen.line("  Status page     \(site.adminURL)/")
         if options.keepsFolder { screen.line("  Folder          \(site.folder)") }
     }
 

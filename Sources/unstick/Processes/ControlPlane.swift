@@ -7,6 +7,7 @@ import SessionStore
 import UnstickConfiguration
 import UnstickCoordinator
 import UnstickCore
+import UnstickTerminal
 
 /// Journal, coordinator and admin address of one process.
 struct ControlPlane: Sendable {
@@ -36,14 +37,20 @@ struct ControlPlane: Sendable {
         options.acceptsVolatileStore = allowances.volatileStore
         options.allowsKillPoints = allowances.killPoints
         do {
-            coordinator = try Coordinator(
+            let coordinator = try Coordinator(
                 options: options, store: store,
                 verification: Verifier(store: store, http: http, secret: secret, eventLoopGroup: group, clock: clock),
                 journal: journal, eventLoop: group.any(), logger: configuration.log.logger("unstick.coordinator"))
             api = try CoordinatorAPI(
                 coordinator: coordinator, host: configuration.admin.host, port: configuration.admin.port,
                 token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) },
-                logger: configuration.log.logger("unstick.admin"))
+                logger: configuration.log.logger("unstick.admin"),
+                pages: { path in
+                    guard path == "/" else { return nil }
+                    return CoordinatorAPI.Page(
+                        contentType: "text/html; charset=utf-8", body: StatusPage.html(coordinator.status()))
+                })
+            self.coordinator = coordinator
         } catch {
             journal.close()
             throw CommandFailure(.failed, "the coordinator cannot start: \(error)")
