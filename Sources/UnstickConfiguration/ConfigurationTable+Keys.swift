@@ -41,7 +41,8 @@ extension ConfigurationTable where Root == ConfigurationDraft {
             Key("listen", .listenAddress, \.configuration.listen, "Where clients connect."),
             Key(
                 "admin", .listenAddress, \.configuration.admin,
-                "API, status page, `/metrics` and `/healthz`. Needs `admin-token-file` unless it is a loopback address."),
+                "API, status page, `/metrics` and `/healthz`. Needs `admin-token-file` unless it is a loopback address."
+            ),
             Key(
                 "admin-token-file", .optional(.filePath), \.configuration.adminTokenFile,
                 "File with the bearer token of the API, at least 32 bytes, readable by its owner only."),

@@ -33,7 +33,8 @@ struct DemoCommand: AsyncParsableCommand {
     var listen: String?
 
     @Option(
-        help: ArgumentHelp("Where API and status page are: 127.0.0.1:PORT. Default: a free port.", valueName: "address"))
+        help: ArgumentHelp("Where API and status page are: 127.0.0.1:PORT. Default: a free port.", valueName: "address")
+    )
     var admin: String?
 
     @Flag(help: "Wait for Enter before every chapter, so that you can look around in a browser.")

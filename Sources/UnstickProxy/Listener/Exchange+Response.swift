@@ -240,7 +240,10 @@ extension Exchange {
         stage = .streaming
         deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
         streamResponse(flush: true)
-        if stage == .streaming { resumeUpstream() }
+        guard stage == .streaming else { return }
+        if upstream != nil { return resumeUpstream() }
+        // The instance closed while the head was held: that ends the body, well or short.
+        if response.framing == .untilClose { finishResponse() } else { abort() }
     }
 
     /// Bodies up to this many bytes are copied behind the head: one buffer is cheaper to write than two.
@@ -269,8 +272,12 @@ extension Exchange {
     private func finishWithoutClient() {
         if late != nil {
             stage = .streaming
-            streamResponse(flush: false)
-            return
+            deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+            if upstreamReadsPaused {
+                upstreamReadsPaused = false
+                upstream?.setReading(true)
+            }
+            return streamResponse(flush: false)
         }
         end()
     }

@@ -227,6 +227,11 @@ final class Exchange: UpstreamDelegate {
 
     /// Answers for the proxy itself. The connection persists only when the request was read to its end.
     func answer(_ status: Int, _ message: String, retryAfter: Int? = nil, closes: Bool = false) {
+        switch stage {
+        // The instance's head is out: a second one in the middle of its body would be read as content.
+        case .streaming, .mirroringLate, .tunneling: return abort()
+        default: break
+        }
         if status >= 500 { loop.counters.proxyErrors &+= 1 }
         serial += 1
         endRequest()
