@@ -132,7 +132,8 @@ model_check() {
 
 swift_tests() {
     local status=0 total bad
-    stage "Swift tests" 2400 swift test --skip-build --disable-xctest || status=$?
+    # One at a time: hundreds of servers and clients at once on two cores would miss deadlines that are no fault of theirs.
+    stage "Swift tests" 3000 swift test --skip-build --disable-xctest --no-parallel || status=$?
     total="$(sed -nE 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')"
     bad="$(grep -cE '^[^ ]+ +Test .* failed after .* issues?' "$log" || true)"
     bad=$((bad - $(grep -cE 'Test run with .* failed after' "$log" || true)))
