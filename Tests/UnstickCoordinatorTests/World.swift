@@ -273,6 +273,8 @@ final class World {
             if let status = try await coordinator.operation(id), status.outcome != nil { return status }
             if try stepProxies() { continue }
             if isWaitingForTime() {
+                // A table may have been published since the proxies took their steps: time must not run out on them.
+                guard isEverybodyAtTheTable else { continue }
                 time.advance(by: .seconds(61))
                 try reportAll()
                 coordinator.tick()
@@ -282,6 +284,12 @@ final class World {
             }
             await coordinator.signal.wait(after: version)
         }
+    }
+
+    /// Whether every proxy that would follow the present table has acknowledged it.
+    private var isEverybodyAtTheTable: Bool {
+        let epoch = table.epoch
+        return proxies.allSatisfy { !$0.isWilling || $0.isSilent || $0.acknowledged?.epoch == epoch }
     }
 
     /// Whether the running step waits for something that no proxy will do.

@@ -57,15 +57,15 @@ enum StoreSchema {
     }
 
     private static func isReady(_ database: Database, path: String) throws -> Bool {
+        // The tables first: another process may create them between two reads, with the application's number in the same
+        // commit, and a file with tables but without the number would pass for a stranger's.
+        let tables = try Int64.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") ?? 0
         let application = try Int64.fetchOne(database, sql: "PRAGMA application_id") ?? 0
-        guard application == applicationID else {
-            let tables = try Int64.fetchOne(database, sql: "SELECT count(*) FROM sqlite_schema") ?? 0
-            guard application == 0, tables == 0 else {
-                throw StoreError(
-                    code: .corrupt, message: "\(path): is an SQLite database of another application; name another file")
-            }
-            return false
+        guard application == applicationID || (application == 0 && tables == 0) else {
+            throw StoreError(
+                code: .corrupt, message: "\(path): is an SQLite database of another application; name another file")
         }
+        if tables == 0 { return false }
         let schema = try Int64.fetchOne(database, sql: "SELECT schema FROM meta") ?? 0
         guard schema == version else {
             throw StoreError(
