@@ -130,10 +130,11 @@ model_check() {
     fi
 }
 
+# swift_tests TITLE SECONDS OPTION…
 swift_tests() {
-    local status=0 total bad
-    # One at a time: hundreds of servers and clients at once on two cores would miss deadlines that are no fault of theirs.
-    stage "Swift tests" 3000 swift test --skip-build --disable-xctest --no-parallel || status=$?
+    local title="$1" limit="$2" status=0 total bad
+    shift 2
+    stage "$title" "$limit" swift test --skip-build --disable-xctest "$@" || status=$?
     total="$(sed -nE 's/.*Test run with ([0-9]+) tests?.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')"
     bad="$(grep -cE '^[^ ]+ +Test .* failed after .* issues?' "$log" || true)"
     bad=$((bad - $(grep -cE 'Test run with .* failed after' "$log" || true)))

@@ -309,6 +309,8 @@ final class World {
     ) async throws -> OperationStatus? {
         let request = OperationRequest(
             kind: kind, by: "ops@test", dryRun: dryRun, killAtJournalEntry: killAt)
+        // What the operation before published at its end is acknowledged by those who are willing.
+        while try stepProxies() {}
         return try await drive(try await coordinator.submit(request, from: nil).id)
     }
 
