@@ -179,6 +179,12 @@ public final class Coordinator: Sendable {
                     by: draft.by, from: draft.from, reason: draft.reason, message: draft.message, detail: draft.detail)
             }
             try journal.commit(entries, state: next, finished: finished(next))
+            // Words of the step before must not pass for what the next one found.
+            if next.operation?.index != state.control.operation?.index
+                || next.operation?.undo?.steps != state.control.operation?.undo?.steps
+            {
+                state.progress = ""
+            }
             state.control = next
             state.lastSequence += Int64(entries.count)
             for entry in entries {

@@ -270,7 +270,10 @@ final class World {
         while true {
             let version = coordinator.signal.version
             if coordinator.isHalted { return nil }
-            if let status = try await coordinator.operation(id), status.outcome != nil { return status }
+            if let status = try await coordinator.operation(id), status.outcome != nil {
+                // The journal shows the last entry a moment before the coordinator dies of it.
+                return coordinator.isHalted ? nil : status
+            }
             if try stepProxies() { continue }
             if isWaitingForTime() {
                 // A table may have been published since the proxies took their steps: time must not run out on them.

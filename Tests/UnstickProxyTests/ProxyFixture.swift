@@ -22,7 +22,9 @@ final class HandLink: CoordinatorLink {
     }
     private let state: Mutex<State>
 
-    init(_ table: RoutingTable) { state = Mutex(State(table: table)) }
+    init(_ table: RoutingTable, isReachable: Bool = true) {
+        state = Mutex(State(table: table, isReachable: isReachable))
+    }
 
     var table: RoutingTable { state.withLock { $0.table } }
 
@@ -39,6 +41,7 @@ final class HandLink: CoordinatorLink {
     }
 
     func table(newerThan epoch: Epoch?, patience: Duration) async throws -> RoutingTable? {
+        guard state.withLock({ $0.isReachable }) else { throw APIProblem(code: .failed, message: "unreachable") }
         // Reports carry tables too; the test's tables travel with the next one.
         try await Task.sleep(for: .milliseconds(5))
         let table = table
@@ -92,6 +95,7 @@ struct ProxyFixture {
     static func with(
         phase: Phase, applications count: Int = 2, ramp: Int = 100, rehoming: Bool = true, threads: Int = 1,
         limits: ProxyOptions.Limits = ProxyOptions.Limits(), timeouts: ProxyOptions.Timeouts = ProxyOptions.Timeouts(),
+        coordinatorAnswers: Bool = true, generation: Generation = Generation(1),
         hydrates: Bool = true, storeErrors: RoutingTable.StoreErrorPolicy = .serve,
         _ body: (ProxyFixture) async throws -> Void
     ) async throws {
@@ -99,7 +103,7 @@ struct ProxyFixture {
         let clock: WallClock = { UnixMilliseconds(1_700_000_000_000) }
         let memory = MemorySessionStore(clock: clock)
         let faults = FaultyStore(memory)
-        _ = try await memory.begin(Generation(1), on: group.next()).get()
+        _ = try await memory.begin(generation, on: group.next()).get()
         var applications: [CounterApplication] = []
         var upstreams: [TestUpstream] = []
         for index in 0..<count {
@@ -113,13 +117,14 @@ struct ProxyFixture {
             instances: upstreams.enumerated().map {
                 RoutingTable.Instance(name: "web-\($0.offset + 1)", url: $0.element.url)
             })
-        let link = HandLink(table)
+        let link = HandLink(table, isReachable: coordinatorAnswers)
         var options = ProxyOptions(
             name: "proxy-1", listenHost: "127.0.0.1", listenPort: 0, threads: threads, secret: secret,
             instances: table.instances)
         options.health.path = nil
         options.limits = limits
         options.timeouts = timeouts
+        if !coordinatorAnswers { options.timeouts.firstTable = .zero }
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let proxy = await Proxy(

@@ -77,7 +77,7 @@ extension Exchange {
             default: break
             }
         }
-        writeHead(headBytes, answer: word?.response.answer)
+        writeHead(headBytes)
         guard let word else { return mirrorWithoutWord() }
         if case .late = word.response.answer { late = word.response }
         stage = .mirroring
@@ -192,7 +192,7 @@ extension Exchange {
 
     // MARK: Release
 
-    private func writeHead(_ headBytes: ByteBuffer, answer: BridgeAnswer? = nil) {
+    private func writeHead(_ headBytes: ByteBuffer) {
         if loop.isStopping || response.framing == .untilClose { keepAlive = false }
         // A chunked body that is unwrapped for HTTP/1.0 ends with the connection.
         if response.framing == .chunked, request.versionMinor == 0 { keepAlive = false }
