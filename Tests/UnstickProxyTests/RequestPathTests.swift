@@ -202,4 +202,21 @@ struct RequestPathTests {
             #expect(fixture.upstreams[0].requests.isEmpty)
         }
     }
+
+    @Test(
+        "without a coordinator's table a proxy behaves as phase externalized while a run is open, as sticky otherwise",
+        arguments: [(Generation(1), true), (Generation(2), false)])
+    func withoutTable(generation: Generation, isOpen: Bool) async throws {
+        try await ProxyFixture.with(phase: .mirroring, coordinatorAnswers: false, generation: generation) { fixture in
+            let browser = Browser(fixture)
+            for expected in 1...2 {
+                let count = try await browser.increment().count
+                #expect(count == expected)
+            }
+            let stored = try await fixture.stored(browser)
+            #expect((stored?.version.version == 2) == isOpen)
+            let phases = Set(fixture.upstreams.flatMap(\.requests).map { $0.attribute("phase") })
+            #expect(phases == [isOpen ? "externalized" : nil])
+        }
+    }
 }
