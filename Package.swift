@@ -7,6 +7,10 @@ import PackageDescription
 let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
+let nioHTTP2 = Target.Dependency.product(name: "NIOHTTP2", package: "swift-nio-http2")
+let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-http2")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let httpClient = Target.Dependency.product(name: "AsyncHTTPClient", package: "async-http-client")
 let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
@@ -23,6 +27,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.38.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.34.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
@@ -34,6 +40,8 @@ let package = Package(
         .target(name: "UnstickCore"),
         // Byte-level HTTP/1.1; no I/O.
         .target(name: "HTTPWire"),
+        // The data plane's event loops and sockets: epoll under a NIO `EventLoop`.
+        .target(name: "SocketLoop", dependencies: [nio, nioPosix]),
 
         // The system's OpenSSL 3: hashes, HMAC, random bytes.
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -67,11 +75,12 @@ let package = Package(
         .target(
             name: "UnstickProxy",
             dependencies: [
-                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "UnstickCore", "UnstickCrypto", nio,
-                nioPosix,
-                logging,
+                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "SocketLoop", "UnstickCore", "UnstickCrypto",
+                nio, nioPosix, nioSSL, nioHTTP2, nioHPACK, logging,
             ]
         ),
+        // Spans to an OTLP/HTTP collector.
+        .target(name: "UnstickTelemetry", dependencies: ["UnstickCore", "UnstickCrypto", nio, nioHTTP1, httpClient, logging]),
         // Control plane.
         .target(
             name: "UnstickCoordinator",
@@ -97,7 +106,7 @@ let package = Package(
             dependencies: [
                 "BridgeContract", "ControlAPI", "ControlClient", "MemorySessionStore", "SessionStore",
                 "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
-                "UnstickDemo", "UnstickProxy", "UnstickSoak", "UnstickTerminal",
+                "UnstickDemo", "UnstickProxy", "UnstickSoak", "UnstickTelemetry", "UnstickTerminal",
                 nio, nioPosix, logging, httpClient,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -109,7 +118,7 @@ let package = Package(
         .testTarget(name: "UnstickCoreTests", dependencies: ["UnstickCore"]),
         .testTarget(
             name: "HTTPWireTests",
-            dependencies: ["HTTPWire", nio, nioHTTP1, .product(name: "NIOEmbedded", package: "swift-nio")]
+            dependencies: ["HTTPWire", nio, nioHTTP1, nioEmbedded]
         ),
         .testTarget(name: "BridgeContractTests", dependencies: ["BridgeContract", "UnstickCore", "UnstickCrypto"]),
         .testTarget(name: "UnstickConfigurationTests", dependencies: ["UnstickConfiguration", "UnstickCore"]),
@@ -127,12 +136,18 @@ let package = Package(
                 nioPosix,
             ]
         ),
+        .testTarget(name: "SocketLoopTests", dependencies: ["SocketLoop", nio, nioPosix]),
         .testTarget(
             name: "UnstickProxyTests",
             dependencies: [
-                "BridgeContract", "ControlAPI", "HTTPWire", "MemorySessionStore", "SessionStore", "UnstickCore",
-                "UnstickCrypto", "UnstickProxy", nio, nioPosix, nioHTTP1, httpClient, logging,
+                "BridgeContract", "ControlAPI", "HTTPWire", "MemorySessionStore", "SessionStore", "SocketLoop",
+                "UnstickCore", "UnstickCrypto", "UnstickProxy", nio, nioPosix, nioHTTP1, nioEmbedded, nioSSL, nioHTTP2,
+                nioHPACK, httpClient, logging,
             ]
+        ),
+        .testTarget(
+            name: "UnstickTelemetryTests",
+            dependencies: ["UnstickCore", "UnstickTelemetry", nio, nioPosix, nioHTTP1, httpClient, logging]
         ),
         .testTarget(
             name: "UnstickCoordinatorTests",
@@ -181,6 +196,6 @@ for target in package.targets where target.type != .system && target.type != .pl
 
 // The data plane's classes belong to one event loop each; checking every access of their fields again at run time costs
 // some 4 % of its CPU time. Debug builds, and so all tests, keep the checks.
-for target in package.targets where ["HTTPWire", "UnstickProxy"].contains(target.name) {
+for target in package.targets where ["HTTPWire", "SocketLoop", "UnstickProxy"].contains(target.name) {
     target.swiftSettings?.append(.unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)))
 }
