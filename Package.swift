@@ -41,7 +41,8 @@ let package = Package(
         // Byte-level HTTP/1.1; no I/O.
         .target(name: "HTTPWire"),
         // The data plane's event loops and sockets: epoll under a NIO `EventLoop`.
-        .target(name: "SocketLoop", dependencies: [nio, nioPosix]),
+        .systemLibrary(name: "CEpoll"),
+        .target(name: "SocketLoop", dependencies: ["CEpoll", nio, nioPosix]),
 
         // The system's OpenSSL 3: hashes, HMAC, random bytes.
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),

@@ -3,6 +3,7 @@ public import Logging
 import NIOCore
 import NIOPosix
 public import SessionStore
+import SocketLoop
 import Synchronization
 public import UnstickCore
 import UnstickCrypto
@@ -16,7 +17,7 @@ public final class Proxy: Sendable {
     private let logger: Logger
     private let incarnation = SecureRandom.hex(byteCount: 8)
 
-    private let group: MultiThreadedEventLoopGroup
+    private let group: SocketLoopGroup
     private let loops: [NIOLoopBound<ProxyLoop>]
     private let board: AcknowledgementBoard
     private let state = Mutex(State())
@@ -35,7 +36,7 @@ public final class Proxy: Sendable {
     public init(
         options: ProxyOptions, store: any SessionStore, link: any CoordinatorLink, logger: Logger,
         clock: @escaping WallClock
-    ) async {
+    ) async throws {
         self.options = options
         self.store = store
         self.link = link
@@ -44,7 +45,7 @@ public final class Proxy: Sendable {
         (acknowledgements, acknowledgementSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (stopRequests, stopSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         let threads = max(1, options.threads)
-        group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
+        group = try SocketLoopGroup(threads: threads, name: "proxy")
         let board = AcknowledgementBoard(loops: threads)
         self.board = board
         let signal = acknowledgementSignal
@@ -52,8 +53,7 @@ public final class Proxy: Sendable {
             epoch: Epoch(0), phase: .externalized, generation: .none, instances: options.instances)
         var loops: [NIOLoopBound<ProxyLoop>] = []
         let pendingLogouts = PendingLogouts()
-        for index in 0..<threads {
-            let eventLoop = group.next()
+        for (index, eventLoop) in group.loops.enumerated() {
             let seed = SecureRandom.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             let bound = try? await eventLoop.submit {
                 NIOLoopBound(
@@ -94,11 +94,11 @@ public final class Proxy: Sendable {
             // Bound before the coordinator hears of this proxy: one that cannot listen must not register and then hold
             // up every step. Connections are accepted only once there is something to route by.
             let server = try await listen()
-            let port = server.localAddress?.port ?? options.listenPort
+            let port = server.localAddress.port
             state.withLock { $0.port = port }
             let repeating = startRepeatingTasks()
             await waitForFirstTable()
-            try await server.setOption(.autoRead, value: true).get()
+            try await server.start()
             logger.info("listening", metadata: ["address": "\(options.listenHost):\(port)"])
             tasks.addTask { await self.follow() }
             tasks.addTask { await self.reportForEver() }
@@ -117,29 +117,37 @@ public final class Proxy: Sendable {
 
     // MARK: Listening
 
-    private func listen() async throws -> any Channel {
+    /// One loop accepts and hands the connections to all in turn.
+    private func listen() async throws -> Listener {
         let loops = loops
         let limit = options.limits.connections
-        return try await ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 4096)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelOption(.autoRead, value: false)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: false)
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 256 * 1024))
-            .childChannelInitializer { channel in
-                guard self.admitConnection(limit: limit) else {
-                    return channel.close()
-                }
-                channel.closeFuture.whenComplete { _ in self.state.withLock { $0.connections -= 1 } }
-                return channel.eventLoop.makeCompletedFuture {
-                    guard let bound = loops.first(where: { $0.isOn(channel.eventLoop) }) else { return }
-                    try channel.pipeline.syncOperations.addHandler(DownstreamHandler(loop: bound.value))
-                }
-            }
-            .bind(host: options.listenHost, port: options.listenPort)
-            .get()
+        let turn = Turn()
+        return try await Listener.bind(host: options.listenHost, port: options.listenPort, loop: group.loops[0]) {
+            descriptor, address in
+            guard self.admitConnection(limit: limit) else { return Socket.refuse(descriptor) }
+            let index = turn.next(of: loops.count)
+            let bound = loops[index]
+            let text = Array(address.hostText.utf8)
+            if index == 0 { return self.serve(descriptor, of: text, on: bound.value) }
+            bound.eventLoop.execute { self.serve(descriptor, of: text, on: bound.value) }
+        }
+    }
+
+    private func serve(_ descriptor: Int32, of client: [UInt8], on loop: ProxyLoop) {
+        let socket = Socket(descriptor: descriptor, loop: loop.eventLoop) {
+            self.state.withLock { $0.connections -= 1 }
+        }
+        loop.serve(socket, clientAddress: client)
+    }
+
+    /// Whose turn it is; used on the accepting loop only.
+    private final class Turn: @unchecked Sendable {
+        private var last = -1
+
+        func next(of count: Int) -> Int {
+            last = (last + 1) % count
+            return last
+        }
     }
 
     private func admitConnection(limit: Int) -> Bool {
@@ -182,25 +190,23 @@ public final class Proxy: Sendable {
         }
         guard let first = loops.first else { return tasks }
         let all = loops
-        // Made and used on the first loop only.
-        let monitor = first.eventLoop.submit {
+        let options = options.health
+        // Checks are few and far between: they run on a loop of NIO's own, whose result goes to every loop here.
+        let checking = MultiThreadedEventLoopGroup.singleton.next()
+        let monitor = checking.submit {
             NIOLoopBound(
-                HealthMonitor(options: self.options.health, eventLoop: first.eventLoop) { name, healthy, reason in
+                HealthMonitor(options: options, eventLoop: checking) { name, healthy, reason in
                     for bound in all {
                         bound.eventLoop.execute {
                             bound.value.pool(named: name)?.healthChecked(healthy: healthy, reason: reason)
                         }
                     }
-                }, eventLoop: first.eventLoop)
-        }
-        monitor.whenSuccess { monitor in
-            monitor.value.checkAll(first.value.table.table.instances)
+                }, eventLoop: checking)
         }
         tasks.append(
-            first.eventLoop.scheduleRepeatedTask(
-                initialDelay: TimeAmount(options.health.interval), delay: TimeAmount(options.health.interval)
-            ) { _ in
-                monitor.whenSuccess { $0.value.checkAll(first.value.table.table.instances) }
+            first.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: TimeAmount(options.interval)) { _ in
+                let instances = first.value.table.table.instances
+                monitor.whenSuccess { $0.value.checkAll(instances) }
             })
         return tasks
     }
@@ -288,8 +294,4 @@ public final class Proxy: Sendable {
             listen: "\(options.listenHost):\(port ?? options.listenPort)", acknowledged: board.acknowledged,
             applied: state.withLock { $0.table?.epoch })
     }
-}
-
-extension NIOLoopBound {
-    fileprivate func isOn(_ eventLoop: any EventLoop) -> Bool { self.eventLoop === eventLoop }
 }

@@ -4,13 +4,14 @@ import HTTPWire
 import Logging
 import NIOCore
 import SessionStore
+import SocketLoop
 import UnstickCore
 import UnstickCrypto
 
 /// Everything that the requests of one event loop share. Bound to its loop: no locks, nothing shared with other loops
 /// but the store.
 final class ProxyLoop {
-    let eventLoop: any EventLoop
+    let eventLoop: SocketLoop
     let options: ProxyOptions
     let store: any SessionStore
     let clock: WallClock
@@ -27,8 +28,7 @@ final class ProxyLoop {
     var recentTouches = TouchMap()
     let dirty: DirtySet
     let pendingLogouts: PendingLogouts
-    /// Heads are written here and handed to a channel. The loop writes at once almost always, so the memory is free
-    /// again by the next head; when it is not, copy-on-write gives that one its own.
+    /// Heads are written here and sent at once: what a socket does not take it copies, so the memory is free again.
     var requestScratch = ByteBuffer()
     var responseScratch = ByteBuffer()
     var lastStoreWarning = NIODeadline.uptimeNanoseconds(0)
@@ -56,7 +56,7 @@ final class ProxyLoop {
     private let acknowledgementMayHaveMoved: @Sendable (Epoch?) -> Void
 
     init(
-        eventLoop: any EventLoop, options: ProxyOptions, store: any SessionStore, clock: @escaping WallClock,
+        eventLoop: SocketLoop, options: ProxyOptions, store: any SessionStore, clock: @escaping WallClock,
         logger: Logger, provisional: RoutingTable, seed: UInt64, pendingLogouts: PendingLogouts,
         acknowledgementMayHaveMoved: @escaping @Sendable (Epoch?) -> Void
     ) {
@@ -81,7 +81,8 @@ final class ProxyLoop {
         table = makeTable(provisional, isProvisional: true)
     }
 
-    var now: NIODeadline { .now() }
+    /// At most one round of the event loop old.
+    var now: NIODeadline { eventLoop.tickTime }
 
     var connectionCount: Int { exchanges.count }
 
@@ -175,8 +176,11 @@ final class ProxyLoop {
 
     // MARK: Connections
 
-    func register(_ exchange: Exchange) {
+    /// Serves a client's connection until it ends.
+    func serve(_ client: ByteStream, clientAddress: [UInt8]) {
+        let exchange = Exchange(loop: self, client: client, clientAddress: clientAddress)
         exchanges[ObjectIdentifier(exchange)] = exchange
+        client.delegate = exchange
     }
 
     func unregister(_ exchange: Exchange) {
@@ -186,13 +190,6 @@ final class ProxyLoop {
     /// Keeps the exchange of a client that has gone until its mirror step is done.
     func registerOrphan(_ exchange: Exchange) {
         exchanges[ObjectIdentifier(exchange)] = exchange
-    }
-
-    /// Stops sending, and closes when the client has closed too or after two seconds.
-    func lingerAndClose(_ client: ChannelHandlerContext) {
-        let channel = client.channel
-        channel.close(mode: .output, promise: nil)
-        eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
     }
 
     /// Checks deadlines, repairs dirty sessions. Called twice a second.

@@ -35,7 +35,7 @@ struct ProxyCommand: AsyncParsableCommand {
         let client = ControlClient(
             address: "http://\(endpoint)",
             token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) })
-        let proxy = await Proxy(
+        let proxy = try await Proxy(
             options: configuration.proxyOptions(secret: secret), store: store,
             link: HTTPCoordinatorLink(client: client),
             logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)

@@ -31,7 +31,7 @@ struct UpCommand: AsyncParsableCommand {
         let store = try configuration.openStore(configuration.log.logger("unstick.store"), clock: SystemClock.wall)
         let plane = try ControlPlane(
             configuration, store: store, secret: secret, allowances: allowances.value, clock: SystemClock.wall)
-        let proxy = await Proxy(
+        let proxy = try await Proxy(
             options: configuration.proxyOptions(secret: secret), store: store, link: plane.coordinator,
             logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
         let serving = Serving(

@@ -127,7 +127,7 @@ struct ProxyFixture {
         if !coordinatorAnswers { options.timeouts.firstTable = .zero }
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        let proxy = await Proxy(
+        let proxy = try await Proxy(
             options: options, store: faults, link: link, logger: logger, clock: clock)
         let (ready, signal) = AsyncStream<Int>.makeStream()
         let running = Task { try await proxy.run { signal.yield($0) } }

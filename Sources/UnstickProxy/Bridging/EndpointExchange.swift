@@ -1,6 +1,7 @@
 import BridgeContract
 import HTTPWire
 import NIOCore
+import SocketLoop
 import UnstickCore
 
 /// Why a bridge's endpoint gave no usable answer.
@@ -97,16 +98,14 @@ final class EndpointExchange: UpstreamDelegate {
                 }
                 self.connection = connection
                 connection.delegate = self
-                connection.write(self.request)
-                if let body = self.body, body.readableBytes > 0 { connection.write(body) }
-                connection.flush()
+                connection.send(self.request)
+                if let body = self.body, body.readableBytes > 0 { connection.send(body) }
             }
         }
     }
 
-    func upstreamDidRead(_ bytes: ByteBuffer) {
-        var bytes = bytes
-        input.writeBuffer(&bytes)
+    func upstreamDidRead(_ bytes: UnsafeRawBufferPointer) {
+        input.writeBytes(bytes)
         do {
             if !headDone { try readHead() }
             if headDone { try readBody(atEnd: false) }
@@ -190,7 +189,6 @@ final class EndpointExchange: UpstreamDelegate {
             if reusable {
                 pool.release(connection, now: loop.now)
             } else {
-                connection.delegate = nil
                 connection.close()
             }
         }

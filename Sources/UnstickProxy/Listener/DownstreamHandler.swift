@@ -1,40 +1,104 @@
 import NIOCore
+import SocketLoop
 
-/// Hands a client connection's events to its ``Exchange``.
+/// Serves the client behind a channel's pipeline (TLS, a stream of HTTP/2) with an ``Exchange``.
 final class DownstreamHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let loop: ProxyLoop
-    private var exchange: Exchange?
+    private var stream: PipelineStream?
 
     init(loop: ProxyLoop) {
         self.loop = loop
     }
 
+    func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { start(context) }
+    }
+
     func channelActive(context: ChannelHandlerContext) {
+        start(context)
+        context.fireChannelActive()
+    }
+
+    private func start(_ context: ChannelHandlerContext) {
+        guard stream == nil else { return }
+        let stream = PipelineStream(context: context)
+        self.stream = stream
         let address = Array((context.remoteAddress?.ipAddress ?? "unknown").utf8)
-        let exchange = Exchange(loop: loop, clientAddress: address)
-        exchange.client = context
-        self.exchange = exchange
-        loop.register(exchange)
+        loop.serve(stream, clientAddress: address)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        exchange?.clientRead(unwrapInboundIn(data))
+        let bytes = unwrapInboundIn(data)
+        bytes.withUnsafeReadableBytes { stream?.delegate?.streamDidRead($0) }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        exchange?.clientWritabilityChanged(isWritable: context.channel.isWritable)
+        stream?.delegate?.streamWritabilityChanged(isWritable: context.channel.isWritable)
+        context.fireChannelWritabilityChanged()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        let exchange = exchange
-        self.exchange = nil
-        exchange?.clientClosed()
+        stream?.ended()
+        stream = nil
+        context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         context.close(promise: nil)
+    }
+}
+
+/// A channel's pipeline as an exchange sees it.
+final class PipelineStream: ByteStream {
+    private var context: ChannelHandlerContext?
+
+    init(context: ChannelHandlerContext) {
+        self.context = context
+        super.init()
+    }
+
+    override func send(_ bytes: UnsafeRawBufferPointer) {
+        guard let context, !bytes.isEmpty else { return }
+        var buffer = context.channel.allocator.buffer(capacity: bytes.count)
+        buffer.writeBytes(bytes)
+        context.writeAndFlush(NIOAny(buffer), promise: nil)
+    }
+
+    override func send(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) {
+        guard let context, !first.isEmpty || !second.isEmpty else { return }
+        var buffer = context.channel.allocator.buffer(capacity: first.count + second.count)
+        buffer.writeBytes(first)
+        buffer.writeBytes(second)
+        context.writeAndFlush(NIOAny(buffer), promise: nil)
+    }
+
+    override var isWritable: Bool { context?.channel.isWritable ?? false }
+
+    override func setReading(_ reading: Bool) {
+        guard let context else { return }
+        _ = context.channel.setOption(.autoRead, value: reading)
+    }
+
+    override func finish(lingers: Bool) {
+        // What lies below knows how to hand over what it has taken before it closes.
+        close()
+    }
+
+    override func close() {
+        let context = context
+        self.context = nil
+        delegate = nil
+        context?.close(promise: nil)
+    }
+
+    /// The channel is gone.
+    func ended() {
+        context = nil
+        let delegate = delegate
+        self.delegate = nil
+        delegate?.streamDidClose()
     }
 }

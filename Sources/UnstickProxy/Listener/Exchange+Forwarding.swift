@@ -1,6 +1,7 @@
 import BridgeContract
 import HTTPWire
 import NIOCore
+import SocketLoop
 import UnstickCore
 
 /// Step 3: connect, send the head and the body.
@@ -41,67 +42,86 @@ extension Exchange {
         head.withUnsafeReadableBytes {
             RequestRewriter.write(request, of: $0, as: forwarded, to: &loop.requestScratch)
         }
-        connection.write(loop.requestScratch)
-        if let replay, replay.readableBytes > 0 { connection.write(replay) }
-        if request.expectsContinue, !requestBodyDone, bodyReceived == 0, let client {
-            var out = ByteBuffer()
-            out.writeStaticString("HTTP/1.1 100 Continue\r\n\r\n")
-            client.writeAndFlush(NIOAny(out), promise: nil)
+        loop.requestScratch.withUnsafeReadableBytes { connection.send($0) }
+        if let replay, replay.readableBytes > 0 { connection.send(replay) }
+        guard !requestBodyDone, upstream === connection else { return }
+        if input.readableBytes > 0 {
+            pumpRequestBody()
+        } else if request.expectsContinue, bodyReceived == 0, let client {
+            client.send(Self.continueLine)
         }
-        if !requestBodyDone, input.readableBytes > 0 {
-            pumpRequestBody(flush: false)
-            guard upstream === connection else { return }
-        }
-        connection.flush()
     }
 
-    /// Moves request body bytes to the instance as far as they have arrived and the instance takes them.
-    func pumpRequestBody(flush: Bool = true) {
-        guard !requestBodyDone, input.readableBytes > 0, let upstream else { return }
-        // What an instance does not take stays in `input`, and the client is not read any further.
-        guard upstream.isWritable else { return }
-        var bytes: ByteBuffer
-        if bodyChunks != nil {
-            do {
-                let consumed = try input.withBytes { (bytes) throws(HTTPWireError) in try bodyChunks!.decode(bytes) }
-                bytes = takeChunkedBytes(consumed)
-            } catch {
-                return answer(error.status, "The request body was refused: \(error).", closes: true)
-            }
-            requestBodyDone = bodyChunks!.isComplete
-        } else {
-            let count = Int(min(bodyLeft, UInt64(input.readableBytes)))
-            bytes = input.readSlice(length: count) ?? ByteBuffer()
-            bodyLeft -= UInt64(count)
-            requestBodyDone = bodyLeft == 0
-        }
-        bodyReceived += UInt64(bytes.readableBytes)
-        if let limit = loop.options.limits.bodyBytes, bodyReceived > limit {
-            return answer(413, "The request body is larger than the limit of \(limit) bytes.", closes: true)
-        }
-        if bytes.readableBytes > 0 {
-            if replay != nil {
-                var copy = bytes
-                replay!.writeBuffer(&copy)
-            }
-            upstream.write(bytes)
-            if flush { upstream.flush() }
-        }
-        deadline = loop.now + TimeAmount(loop.options.timeouts.response)
+    private static let continueLine = ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n")
+
+    /// Request body bytes as they arrive.
+    func forwardBody(_ bytes: UnsafeRawBufferPointer) {
+        let consumed = takeBody(bytes)
+        guard stage != .closed, consumed < bytes.count else { return }
+        input.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[consumed...]))
         pauseClientIfNeeded()
     }
 
-    /// The consumed bytes as they are, but for a trailer section with fields that must not be forwarded.
-    private func takeChunkedBytes(_ consumed: Int) -> ByteBuffer {
-        guard let chunks = bodyChunks, chunks.isComplete, chunks.hasForbiddenTrailers else {
-            return input.readSlice(length: consumed) ?? ByteBuffer()
+    /// Goes on with request body bytes that have been kept.
+    func pumpRequestBody() {
+        guard !requestBodyDone, input.readableBytes > 0 else { return }
+        let taken = takeInput()
+        let consumed = taken.withUnsafeReadableBytes { takeBody($0) }
+        keepRest(of: taken, consumed: consumed)
+        pauseClientIfNeeded()
+    }
+
+    /// Moves request body bytes to the instance as far as it takes them; returns how many that were.
+    ///
+    /// What an instance does not take is kept, and the client is not read any further.
+    private func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard !requestBodyDone, let upstream, upstream.isWritable else { return 0 }
+        let consumed: Int
+        var forwarded: Int
+        if bodyChunks != nil {
+            do {
+                consumed = try bodyChunks!.decode(bytes)
+            } catch {
+                answer(error.status, "The request body was refused: \(error).", closes: true)
+                return 0
+            }
+            requestBodyDone = bodyChunks!.isComplete
+            forwarded = consumed
+            if requestBodyDone, bodyChunks!.hasForbiddenTrailers { forwarded = bodyChunks!.trailerSection.start }
+        } else {
+            consumed = Int(min(bodyLeft, UInt64(bytes.count)))
+            forwarded = consumed
+            bodyLeft -= UInt64(consumed)
+            requestBodyDone = bodyLeft == 0
         }
-        var bytes = input.readSlice(length: chunks.trailerSection.start) ?? ByteBuffer()
-        input.moveReaderIndex(forwardBy: consumed - chunks.trailerSection.start)
-        var end = ByteBuffer()
-        end.writeStaticString("\r\n")
-        bytes.writeBuffer(&end)
-        return bytes
+        bodyReceived += UInt64(consumed)
+        if let limit = loop.options.limits.bodyBytes, bodyReceived > limit {
+            answer(413, "The request body is larger than the limit of \(limit) bytes.", closes: true)
+            return 0
+        }
+        deadline = loop.now + TimeAmount(loop.options.timeouts.response)
+        guard consumed > 0 else { return 0 }
+        let part = UnsafeRawBufferPointer(rebasing: bytes[..<forwarded])
+        keepForReplay(part)
+        if forwarded < consumed {
+            // A trailer section with fields that must not be forwarded becomes an empty one.
+            Self.lineBreak.withUnsafeReadableBytes { upstream.send(part, $0) }
+        } else {
+            upstream.send(part)
+        }
+        return consumed
+    }
+
+    private static let lineBreak = ByteBuffer(string: "\r\n")
+
+    private func keepForReplay(_ bytes: UnsafeRawBufferPointer) {
+        guard replay != nil else { return }
+        if decision.phase.mirrors || request.method.isIdempotent {
+            replay!.writeBytes(bytes)
+        } else {
+            // Nothing will be replayed once the application may have seen it.
+            replay = nil
+        }
     }
 
     func upstreamWritabilityChanged(isWritable: Bool) {
@@ -109,12 +129,19 @@ extension Exchange {
         processInput()
     }
 
+    func forwardTunnel(_ bytes: UnsafeRawBufferPointer) {
+        guard let upstream, upstream.isWritable else {
+            input.writeBytes(bytes)
+            return pauseClientIfNeeded()
+        }
+        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        upstream.send(bytes)
+    }
+
     func pumpTunnel() {
         guard let upstream, input.readableBytes > 0, upstream.isWritable else { return }
         deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
-        upstream.write(input)
-        upstream.flush()
-        input = ByteBuffer()
+        upstream.send(takeInput())
         pauseClientIfNeeded()
     }
 }

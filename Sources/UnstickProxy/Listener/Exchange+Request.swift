@@ -6,23 +6,50 @@ import UnstickCore
 
 /// Step 1: read a head, refuse what is ambiguous, find session and affinity.
 extension Exchange {
-    func readHead() {
-        guard input.readableBytes > 0 else { return }
+    /// Reads a head from its first byte on.
+    func readHead(_ bytes: UnsafeRawBufferPointer) {
         do {
-            let complete = try input.withBytes { (bytes) throws(HTTPWireError) in try request.parse(bytes) }
-            guard complete else {
-                if !headBegun {
-                    headBegun = true
-                    deadline = loop.now + TimeAmount(loop.options.timeouts.clientHead)
-                }
-                return
+            guard try request.parse(bytes) else {
+                input.writeBytes(bytes)
+                return headIsIncomplete()
             }
         } catch {
-            requestBodyDone = false
-            return answer(error.status, "The request was refused: \(error).", closes: true)
+            return refuseHead(error)
         }
-        head = input.readSlice(length: request.headLength) ?? ByteBuffer()
+        let length = request.headLength
+        head.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[..<length]))
+        if bytes.count > length { input.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[length...])) }
         beginRequest()
+        if input.readableBytes > 0 { pauseClientIfNeeded() }
+    }
+
+    /// Reads heads from what has been kept, one after the other as long as each is answered at once.
+    func readKeptHeads() {
+        guard !isReadingKeptHeads else { return }
+        isReadingKeptHeads = true
+        defer { isReadingKeptHeads = false }
+        while stage == .readingHead, input.readableBytes > 0 {
+            do {
+                let complete = try input.withBytes { (bytes) throws(HTTPWireError) in try request.parse(bytes) }
+                guard complete else { return headIsIncomplete() }
+            } catch {
+                return refuseHead(error)
+            }
+            let length = request.headLength
+            if let slice = input.readSlice(length: length) { head.writeImmutableBuffer(slice) }
+            beginRequest()
+        }
+    }
+
+    private func headIsIncomplete() {
+        guard !headBegun else { return }
+        headBegun = true
+        deadline = loop.now + TimeAmount(loop.options.timeouts.clientHead)
+    }
+
+    private func refuseHead(_ error: HTTPWireError) {
+        requestBodyDone = false
+        answer(error.status, "The request was refused: \(error).", closes: true)
     }
 
     func beginRequest() {
@@ -81,7 +108,7 @@ extension Exchange {
     }
 
     private func findSessionAndAffinity() {
-        sessionID = nil
+        sessionSlice = nil
         sessionHash = nil
         affinity = nil
         affinityCookiePresent = false
@@ -91,7 +118,7 @@ extension Exchange {
                 if let name = names.session,
                     let value = CookieScanner.value(of: name, in: request.headers, of: bytes), !value.isEmpty
                 {
-                    takeSession(value.bytes(in: bytes))
+                    takeSession(value, of: bytes)
                 }
                 if let name = names.affinity,
                     let value = CookieScanner.value(of: name, in: request.headers, of: bytes)
@@ -100,23 +127,23 @@ extension Exchange {
                     affinity = table.instance(affinityValue: value.bytes(in: bytes))
                 }
             }
-            if sessionID == nil, let parameter = names.urlParameter,
+            if sessionSlice == nil, let parameter = names.urlParameter,
                 let value = RequestTarget.sessionID(in: request.target, of: bytes, parameter: parameter), !value.isEmpty
             {
-                takeSession(value.bytes(in: bytes))
+                takeSession(value, of: bytes)
             }
         }
         if loop.options.affinity.method == .ipHash {
             let hash = clientAddress.withUnsafeBytes { StableHash.hash($0) }
             affinity = table.table.rendezvous(hash)
         }
-        if sessionID != nil { loop.counters.sessionRequests &+= 1 }
+        if sessionSlice != nil { loop.counters.sessionRequests &+= 1 }
     }
 
-    private func takeSession(_ bytes: UnsafeRawBufferPointer) {
+    private func takeSession(_ slice: ByteSlice, of bytes: UnsafeRawBufferPointer) {
         // Longer ids are no framework's: without a session the application refuses or ignores it.
-        guard bytes.count <= 4096 else { return }
-        sessionID = String(decoding: bytes, as: UTF8.self)
-        sessionHash = StableHash.hash(bytes)
+        guard slice.count <= 4096 else { return }
+        sessionSlice = slice
+        sessionHash = StableHash.hash(slice.bytes(in: bytes))
     }
 }

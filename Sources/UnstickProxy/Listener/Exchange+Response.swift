@@ -4,30 +4,24 @@ import HTTPWire
 import Logging
 import NIOCore
 import SessionStore
+import SocketLoop
 import UnstickCore
 import UnstickCrypto
 
 /// Steps 4 to 6: take the bridge's word out of the response head, mirror, release the head, stream the body.
 extension Exchange {
-    func upstreamDidRead(_ bytes: ByteBuffer) {
-        switch stage {
-        case .streaming where responseInput.readableBytes == 0:
-            responseInput = bytes
-            streamResponse()
-        case .tunneling:
-            deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
-            client?.writeAndFlush(NIOAny(bytes), promise: nil)
-            if let client, !client.channel.isWritable { clientWritabilityChanged(isWritable: false) }
-        default:
-            if responseInput.readableBytes == 0 {
-                responseInput = bytes
-            } else {
-                var bytes = bytes
-                responseInput.writeBuffer(&bytes)
+    func upstreamDidRead(_ bytes: UnsafeRawBufferPointer) {
+        if responseInput.readableBytes == 0 {
+            switch stage {
+            case .forwarding: return readResponseHead(bytes)
+            case .streaming: return passOnBody(bytes)
+            case .tunneling: return passOnTunnel(bytes)
+            default: break
             }
-            if stage == .forwarding { readResponseHead() } else if stage == .streaming { streamResponse() }
-            holdUpstreamIfNeeded()
         }
+        responseInput.writeBytes(bytes)
+        if stage == .forwarding || stage == .streaming { readKeptResponse() }
+        holdUpstreamIfNeeded()
     }
 
     /// While the head is held, only a bounded part of the body is taken in.
@@ -37,47 +31,54 @@ extension Exchange {
         upstream.setReading(false)
     }
 
-    private func readResponseHead() {
-        while stage == .forwarding {
-            let method = request.method
+    private func readKeptResponse() {
+        let taken = responseInput
+        responseInput = ByteBuffer()
+        taken.withUnsafeReadableBytes { bytes in
+            if stage == .forwarding { readResponseHead(bytes) } else { passOnBody(bytes) }
+        }
+    }
+
+    private func readResponseHead(_ bytes: UnsafeRawBufferPointer) {
+        var bytes = bytes
+        while stage == .forwarding, !bytes.isEmpty {
             do {
-                let complete = try responseInput.withBytes { (bytes) throws(HTTPWireError) in
-                    try response.parse(bytes, answering: method)
+                guard try response.parse(bytes, answering: request.method) else {
+                    responseInput.writeBytes(bytes)
+                    return
                 }
-                guard complete else { return }
             } catch {
                 suspectSession()
                 return answer(502, "The instance's answer was not HTTP: \(error).")
             }
-            let headBytes = responseInput.readSlice(length: response.headLength) ?? ByteBuffer()
-            guard response.isInformational else { return takeResponseHead(headBytes) }
+            let length = response.headLength
+            let headBytes = UnsafeRawBufferPointer(rebasing: bytes[..<length])
+            bytes = UnsafeRawBufferPointer(rebasing: bytes[length...])
+            guard response.isInformational else { return takeResponseHead(headBytes, rest: bytes) }
             // 100 was answered by the proxy; others are passed on (RFC 9110 section 15.2).
-            if response.status != 100, request.versionMinor > 0, let client {
-                client.writeAndFlush(NIOAny(headBytes), promise: nil)
-            }
+            if response.status != 100, request.versionMinor > 0, let client { client.send(headBytes) }
             response.reset()
         }
     }
 
-    private func takeResponseHead(_ headBytes: ByteBuffer) {
+    private func takeResponseHead(_ headBytes: UnsafeRawBufferPointer, rest: UnsafeRawBufferPointer) {
         loop.responseLatency.record(microseconds: UInt64((loop.now - started).nanoseconds / 1000))
         if response.status >= 500 { loop.counters.upstreamErrors &+= 1 }
         startResponseBody()
         guard decision.phase.mirrors else {
             // Nothing is held: the loop's scratch memory will do.
-            swap(&heldHead, &loop.responseScratch)
-            writeHead(headBytes)
-            releaseHead()
-            return
+            writeHead(headBytes, to: &loop.responseScratch)
+            return releaseHead(loop.responseScratch, rest: rest)
         }
         let word = bridgeWord(in: headBytes)
+        responseInput.writeBytes(rest)
         if let word, response.status == 409 {
             switch word.response.answer {
             case .missing, .stale: return instanceLacksSession(word.response)
             default: break
             }
         }
-        writeHead(headBytes)
+        writeHead(headBytes, to: &heldHead)
         guard let word else { return mirrorWithoutWord() }
         if case .late = word.response.answer { late = word.response }
         stage = .mirroring
@@ -89,22 +90,19 @@ extension Exchange {
         var state: ByteBuffer?
     }
 
-    private func bridgeWord(in headBytes: ByteBuffer) -> BridgeWord? {
-        guard response.headers.contains(.unstickSession) else { return nil }
-        return headBytes.withUnsafeReadableBytes { bytes in
-            guard let field = response.headers.first(.unstickSession) else { return nil }
-            let parsed: BridgeResponse
-            do {
-                parsed = try BridgeResponse(parsing: field.value.text(in: bytes))
-            } catch {
-                loop.logger.warning("\(error)", metadata: ["instance": "\(pool.name)"])
-                return nil
-            }
-            let state = response.headers.first(.unstickState).flatMap {
-                Base64URL.decode($0.value.bytes(in: bytes)).map { ByteBuffer(bytes: $0) }
-            }
-            return BridgeWord(response: parsed, state: state)
+    private func bridgeWord(in bytes: UnsafeRawBufferPointer) -> BridgeWord? {
+        guard let field = response.headers.first(.unstickSession) else { return nil }
+        let parsed: BridgeResponse
+        do {
+            parsed = try BridgeResponse(parsing: field.value.text(in: bytes))
+        } catch {
+            loop.logger.warning("\(error)", metadata: ["instance": "\(pool.name)"])
+            return nil
         }
+        let state = response.headers.first(.unstickState).flatMap {
+            Base64URL.decode($0.value.bytes(in: bytes)).map { ByteBuffer(bytes: $0) }
+        }
+        return BridgeWord(response: parsed, state: state)
     }
 
     // MARK: Hydrate and replay
@@ -144,7 +142,7 @@ extension Exchange {
             guard self.serial == serial else { return }
             switch verdict {
             case .release:
-                if self.stage == .mirroringLate { self.releaseEnd() } else { self.releaseHead() }
+                if self.stage == .mirroringLate { self.releaseEnd() } else { self.releaseHeldHead() }
             case .refuse(let reason):
                 self.refuse(reason)
             }
@@ -181,7 +179,7 @@ extension Exchange {
     /// or an application without a bridge. Whether the session changed is not known.
     private func mirrorWithoutWord() {
         suspectSession()
-        releaseHead()
+        releaseHeldHead()
     }
 
     /// Has the session looked at soon: the instance may have changed it without telling.
@@ -192,14 +190,14 @@ extension Exchange {
 
     // MARK: Release
 
-    private func writeHead(_ headBytes: ByteBuffer) {
+    private func writeHead(_ headBytes: UnsafeRawBufferPointer, to out: inout ByteBuffer) {
         if loop.isStopping || response.framing == .untilClose { keepAlive = false }
         // A chunked body that is unwrapped for HTTP/1.0 ends with the connection.
         if response.framing == .chunked, request.versionMinor == 0 { keepAlive = false }
         let released = ReleasedResponse(
             clientMinorVersion: request.versionMinor, keepAlive: keepAlive, affinityLine: affinityLine())
-        heldHead.clear(minimumCapacity: headBytes.readableBytes + 256)
-        headBytes.withUnsafeReadableBytes { ResponseRewriter.write(response, of: $0, as: released, to: &heldHead) }
+        out.clear()
+        ResponseRewriter.write(response, of: headBytes, as: released, to: &out)
     }
 
     /// `Set-Cookie` for the affinity: when the client has none or another, and an expiring one in `completed`.
@@ -213,49 +211,32 @@ extension Exchange {
         return loop.affinityLinePrefix + table.affinityValues[home] + loop.affinityLineSuffix
     }
 
-    private func releaseHead() {
-        endGraceUnlessLate()
-        guard let client else { return finishWithoutClient() }
-        if responseInput.readableBytes <= Self.joinedBytesMax, response.framing != .chunked, response.status != 101,
-            late == nil
-        {
-            joinBodyToHead()
-        }
-        client.write(NIOAny(heldHead), promise: nil)
-        // Gives the memory to the next head of the loop, if that one has none.
-        if loop.responseScratch.capacity == 0 { swap(&heldHead, &loop.responseScratch) }
+    /// The mirror step is done.
+    private func releaseHeldHead() {
+        let head = heldHead
+        let rest = responseInput
         heldHead = ByteBuffer()
+        responseInput = ByteBuffer()
+        rest.withUnsafeReadableBytes { releaseHead(head, rest: $0) }
+    }
+
+    /// - Parameter rest: what has arrived behind the head.
+    private func releaseHead(_ head: ByteBuffer, rest: UnsafeRawBufferPointer) {
+        endGraceUnlessLate()
+        guard let client else { return finishWithoutClient(rest) }
+        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
         if response.status == 101 {
             stage = .tunneling
-            deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
-            if responseInput.readableBytes > 0 {
-                client.write(NIOAny(responseInput), promise: nil)
-                responseInput = ByteBuffer()
-            }
-            client.flush()
+            head.withUnsafeReadableBytes { client.send($0, rest) }
             if upstream == nil { return finishAndClose() }
             resumeUpstream()
             return pumpTunnel()
         }
         stage = .streaming
-        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
-        streamResponse(flush: true)
-        guard stage == .streaming else { return }
-        if upstream != nil { return resumeUpstream() }
+        head.withUnsafeReadableBytes { passOnBody(rest, behind: $0) }
+        guard stage == .streaming, upstream == nil else { return resumeUpstream() }
         // The instance closed while the head was held: that ends the body, well or short.
         if response.framing == .untilClose { finishResponse() } else { abort() }
-    }
-
-    /// Bodies up to this many bytes are copied behind the head: one buffer is cheaper to write than two.
-    private static let joinedBytesMax = 8 * 1024
-
-    private func joinBodyToHead() {
-        var body = responseInput
-        if case .length = response.framing {
-            body = responseInput.readSlice(length: Int(min(responseLeft, UInt64(responseInput.readableBytes))))!
-            responseLeft -= UInt64(body.readableBytes)
-            heldHead.writeBuffer(&body)
-        }
     }
 
     private func endGraceUnlessLate() {
@@ -263,23 +244,21 @@ extension Exchange {
     }
 
     private func resumeUpstream() {
-        guard upstreamReadsPaused, let client, client.channel.isWritable else { return }
+        guard upstreamReadsPaused, let upstream, let client, client.isWritable else { return }
         upstreamReadsPaused = false
-        upstream?.setReading(true)
+        upstream.setReading(true)
     }
 
     /// The mirror step is done and nobody is there to read the rest.
-    private func finishWithoutClient() {
-        if late != nil {
-            stage = .streaming
-            deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
-            if upstreamReadsPaused {
-                upstreamReadsPaused = false
-                upstream?.setReading(true)
-            }
-            return streamResponse(flush: false)
+    private func finishWithoutClient(_ rest: UnsafeRawBufferPointer) {
+        guard late != nil else { return end() }
+        stage = .streaming
+        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        if upstreamReadsPaused {
+            upstreamReadsPaused = false
+            upstream?.setReading(true)
         }
-        end()
+        passOnBody(rest)
     }
 
     // MARK: Body
@@ -294,63 +273,96 @@ extension Exchange {
         }
     }
 
-    /// Passes on what has arrived of the body.
-    private func streamResponse(flush: Bool = false) {
-        var bytes = ByteBuffer()
-        var complete = false
-        switch response.framing {
-        case .none:
-            complete = true
-        case .length:
-            let count = Int(min(responseLeft, UInt64(responseInput.readableBytes)))
-            bytes = count == responseInput.readableBytes ? responseInput : responseInput.readSlice(length: count)!
-            if count == responseInput.readableBytes { responseInput = ByteBuffer() }
-            responseLeft -= UInt64(count)
-            complete = responseLeft == 0
-        case .untilClose:
-            bytes = responseInput
-            responseInput = ByteBuffer()
-        case .chunked:
-            do {
-                (bytes, complete) = try takeResponseChunks()
-            } catch {
-                return abort()
-            }
+    /// Passes on what has arrived of the body, and with it a head that has just been released.
+    private func passOnBody(
+        _ bytes: UnsafeRawBufferPointer, behind head: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+    ) {
+        let part: BodyPart
+        do {
+            part = try takeResponseBody(bytes)
+        } catch {
+            // What came before the mistake is the client's; the connection's end says that the body was cut short.
+            client?.send(head)
+            return abort()
         }
-        if bytes.readableBytes > 0 { deadline = loop.now + TimeAmount(loop.options.timeouts.stream) }
-        if complete, let word = late {
-            heldEnd = bytes
+        if part.consumed > 0 { deadline = loop.now + TimeAmount(loop.options.timeouts.stream) }
+        let content = UnsafeRawBufferPointer(rebasing: bytes[..<part.forwarded])
+        if part.isComplete, let word = late {
+            // The end is held. The head may go.
+            heldEnd = part.unwrapped ?? ByteBuffer(bytes: content)
+            if part.endsWithBareTrailers { heldEnd!.writeStaticString("\r\n") }
+            client?.send(head)
             return mirrorLate(word)
         }
         if let client {
-            if bytes.readableBytes > 0 {
-                client.writeAndFlush(NIOAny(bytes), promise: nil)
-            } else if flush {
-                client.flush()
+            if let unwrapped = part.unwrapped {
+                unwrapped.withUnsafeReadableBytes { client.send(head, $0) }
+            } else {
+                client.send(head, content)
+                if part.endsWithBareTrailers { Self.lineBreak.withUnsafeReadableBytes { client.send($0) } }
             }
-            if !client.channel.isWritable { clientWritabilityChanged(isWritable: false) }
+            if !client.isWritable { streamWritabilityChanged(isWritable: false) }
         }
-        if complete { finishResponse() }
+        if part.isComplete { return finishResponse(unread: bytes.count - part.consumed) }
+        if part.consumed < bytes.count {
+            // An unfinished trailer section, which is read as a whole.
+            responseInput.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[part.consumed...]))
+        }
     }
 
-    private func takeResponseChunks() throws(HTTPWireError) -> (ByteBuffer, Bool) {
-        var content = ByteBuffer()
-        let unwraps = request.versionMinor == 0
-        let consumed = try responseInput.withBytes { (bytes) throws(HTTPWireError) in
-            guard unwraps else { return try responseChunks!.decode(bytes) }
-            return try responseChunks!.decode(bytes) { content.writeBytes($0.bytes(in: bytes)) }
+    /// What to do with bytes that have arrived.
+    private struct BodyPart {
+        /// Belong to the body and are done with.
+        var consumed: Int
+        /// The first so many of them go to the client as they are.
+        var forwarded: Int
+        /// Instead of those: the content, for a client of HTTP/1.0.
+        var unwrapped: ByteBuffer?
+        /// A trailer section with fields that must not be forwarded becomes an empty one.
+        var endsWithBareTrailers = false
+        var isComplete: Bool
+    }
+
+    @inline(__always)
+    private func takeResponseBody(_ bytes: UnsafeRawBufferPointer) throws(HTTPWireError) -> BodyPart {
+        switch response.framing {
+        case .none:
+            return BodyPart(consumed: 0, forwarded: 0, isComplete: true)
+        case .length:
+            let count = Int(min(responseLeft, UInt64(bytes.count)))
+            responseLeft -= UInt64(count)
+            return BodyPart(consumed: count, forwarded: count, isComplete: responseLeft == 0)
+        case .untilClose:
+            return BodyPart(consumed: bytes.count, forwarded: bytes.count, isComplete: false)
+        case .chunked:
+            return try takeResponseChunks(bytes)
         }
-        let chunks = responseChunks!
-        if unwraps {
-            responseInput.moveReaderIndex(forwardBy: consumed)
-        } else if chunks.isComplete, chunks.hasForbiddenTrailers {
-            content = responseInput.readSlice(length: chunks.trailerSection.start) ?? ByteBuffer()
-            responseInput.moveReaderIndex(forwardBy: consumed - chunks.trailerSection.start)
-            content.writeStaticString("\r\n")
-        } else {
-            content = responseInput.readSlice(length: consumed) ?? ByteBuffer()
+    }
+
+    private func takeResponseChunks(_ bytes: UnsafeRawBufferPointer) throws(HTTPWireError) -> BodyPart {
+        if request.versionMinor == 0 {
+            var content = ByteBuffer()
+            let consumed = try responseChunks!.decode(bytes) { content.writeBytes($0.bytes(in: bytes)) }
+            return BodyPart(
+                consumed: consumed, forwarded: 0, unwrapped: content, isComplete: responseChunks!.isComplete)
         }
-        return (content, chunks.isComplete)
+        let consumed = try responseChunks!.decode(bytes)
+        let isComplete = responseChunks!.isComplete
+        guard isComplete, responseChunks!.hasForbiddenTrailers else {
+            return BodyPart(consumed: consumed, forwarded: consumed, isComplete: isComplete)
+        }
+        return BodyPart(
+            consumed: consumed, forwarded: responseChunks!.trailerSection.start, endsWithBareTrailers: true,
+            isComplete: true)
+    }
+
+    private static let lineBreak = ByteBuffer(string: "\r\n")
+
+    private func passOnTunnel(_ bytes: UnsafeRawBufferPointer) {
+        guard let client else { return }
+        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        client.send(bytes)
+        if !client.isWritable { streamWritabilityChanged(isWritable: false) }
     }
 
     // MARK: op=late
@@ -391,16 +403,17 @@ extension Exchange {
     private func releaseEnd() {
         late = nil
         endGrace()
-        if let client, let heldEnd { client.writeAndFlush(NIOAny(heldEnd), promise: nil) }
+        if let client, let heldEnd { client.send(heldEnd) }
         heldEnd = nil
-        finishResponse()
+        finishResponse(unread: responseInput.readableBytes)
     }
 
     // MARK: End
 
-    private func finishResponse() {
+    /// - Parameter unread: bytes that the instance sent behind the end of the response, which nobody asked for.
+    private func finishResponse(unread: Int = 0) {
         endGrace()
-        let reusable = response.keepAlive && requestBodyDone && response.framing != .untilClose
+        let reusable = response.keepAlive && requestBodyDone && response.framing != .untilClose && unread == 0
         releaseUpstream(reusable: reusable)
         serial += 1
         guard client != nil else { return end() }

@@ -9,8 +9,9 @@ import UnstickCore
 extension Exchange {
     func route() {
         decision = table.table.route(sessionHash: sessionHash, affinity: affinity)
-        guard let sessionID else { return chooseInstance() }
-        guard decision.target == .lookUpHome || decision.phase.storeHasAuthority else { return chooseInstance() }
+        guard decision.target == .lookUpHome || decision.phase.storeHasAuthority, let sessionID else {
+            return chooseInstance()
+        }
         readVersion(of: sessionID)
     }
 
@@ -75,7 +76,7 @@ extension Exchange {
     private func expect() {
         expectation = .none
         inlineState = nil
-        guard sessionID != nil, decision.phase.mirrors else { return connect() }
+        guard sessionSlice != nil, decision.phase.mirrors else { return connect() }
         guard decision.phase.storeHasAuthority else {
             // In `mirroring` memory has the authority. A body that cannot be replayed must not meet *missing*.
             return replay == nil && table.table.hydrates ? hydrate() : connect()

@@ -3,6 +3,7 @@ import ControlAPI
 import HTTPWire
 import NIOCore
 import SessionStore
+import SocketLoop
 import UnstickCore
 
 /// One client connection and the request that it carries: the request path of DESIGN section 4, whose steps are this
@@ -14,9 +15,10 @@ import UnstickCore
 /// 4. `takeResponseHead`, `mirror`, `releaseHead`, `streamResponse` (Exchange+Response)
 ///
 /// Bound to one event loop. One object serves all requests of a connection in turn, so that the steady state allocates
-/// nothing per request in `sticky` beyond the two heads. A client that goes away does not end the exchange before the
-/// mirror step is done; the upstream connection keeps it alive.
-final class Exchange: UpstreamDelegate {
+/// nothing per request in `sticky`. Bytes come in memory that the loop's connections share: what can go on goes on from
+/// there, and only what must wait is copied (`input`, `head`, `responseInput`). A client that goes away does not end the
+/// exchange before the mirror step is done; the upstream connection keeps it alive.
+final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     /// What the exchange waits for.
     enum Stage {
         /// A request head, or the next request.
@@ -39,7 +41,7 @@ final class Exchange: UpstreamDelegate {
 
     let loop: ProxyLoop
     /// Nil once the client has gone.
-    var client: ChannelHandlerContext?
+    var client: ByteStream?
     let clientAddress: [UInt8]
     var stage = Stage.readingHead
     /// When the stage must have ended.
@@ -49,10 +51,13 @@ final class Exchange: UpstreamDelegate {
 
     // MARK: Client side
 
+    /// What has arrived and cannot go on yet.
     var input = ByteBuffer()
     var clientReadsPaused = false
     /// The first bytes of a head have arrived and the deadline for the rest is set.
     var headBegun = false
+    /// `readKeptHeads` is at work: a request that ends meanwhile leaves the next one to it.
+    var isReadingKeptHeads = false
     var request: RequestHead
     /// The request's head as received; offsets of `request` count from its first byte.
     var head = ByteBuffer()
@@ -67,7 +72,8 @@ final class Exchange: UpstreamDelegate {
     var table: LoopTable
     var ledgerOpen = false
     var started = NIODeadline.uptimeNanoseconds(0)
-    var sessionID: String?
+    /// Where the session id stands in `head`; nil: the request has none.
+    var sessionSlice: ByteSlice?
     var sessionHash: UInt64?
     /// Index of the instance that the affinity names; nil: none or not one of ours.
     var affinity: Int?
@@ -93,15 +99,16 @@ final class Exchange: UpstreamDelegate {
     var responseInput = ByteBuffer()
     var responseLeft: UInt64 = 0
     var responseChunks: ChunkedDecoder?
-    /// The head for the client, held until the mirror step is done.
+    /// The head for the client, held until the mirror step is done; with it what came behind it, in `responseInput`.
     var heldHead = ByteBuffer()
     /// The bridge's word that the session is committed behind the head.
     var late: BridgeResponse?
     /// The end of the body, held until what `late` announced is mirrored.
     var heldEnd: ByteBuffer?
 
-    init(loop: ProxyLoop, clientAddress: [UInt8]) {
+    init(loop: ProxyLoop, client: ByteStream, clientAddress: [UInt8]) {
         self.loop = loop
+        self.client = client
         self.clientAddress = clientAddress
         let limits = HeadLimits(
             maxHeadBytes: loop.options.limits.headBytes, maxTargetBytes: loop.options.limits.targetBytes,
@@ -114,25 +121,38 @@ final class Exchange: UpstreamDelegate {
 
     var pool: UpstreamPool { table.pools[served] }
 
+    /// The id as the client presents it. Made when it is asked for: `sticky` never does.
+    var sessionID: String? {
+        guard let sessionSlice else { return nil }
+        return head.withUnsafeReadableBytes { String(decoding: sessionSlice.bytes(in: $0), as: UTF8.self) }
+    }
+
     /// Beyond this much unread input the client is not read until the instance takes more, and likewise in the other
     /// direction while a head is held.
     static let inputBytesMax = 256 * 1024
 
     // MARK: Client events
 
-    func clientRead(_ bytes: ByteBuffer) {
-        if input.readableBytes == 0 {
-            input = bytes
-        } else {
-            var bytes = bytes
-            input.writeBuffer(&bytes)
+    func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+        guard input.readableBytes == 0 else {
+            input.writeBytes(bytes)
+            return processInput()
         }
-        processInput()
+        switch stage {
+        case .readingHead: readHead(bytes)
+        case .forwarding, .streaming, .mirroring, .mirroringLate: forwardBody(bytes)
+        case .tunneling: forwardTunnel(bytes)
+        case .deciding:
+            input.writeBytes(bytes)
+            pauseClientIfNeeded()
+        case .closed: break
+        }
     }
 
+    /// Goes on with what has been kept.
     func processInput() {
         switch stage {
-        case .readingHead: readHead()
+        case .readingHead: readKeptHeads()
         case .forwarding, .streaming, .mirroring, .mirroringLate: pumpRequestBody()
         case .tunneling: pumpTunnel()
         case .deciding: break
@@ -141,15 +161,34 @@ final class Exchange: UpstreamDelegate {
         pauseClientIfNeeded()
     }
 
+    /// Takes the kept bytes out while they are worked on; `takeBack` returns what was left of them.
+    func takeInput() -> ByteBuffer {
+        let taken = input
+        input = ByteBuffer()
+        return taken
+    }
+
+    /// Puts back what was not consumed, unless the connection has ended.
+    func keepRest(of taken: ByteBuffer, consumed: Int) {
+        guard stage != .closed, consumed < taken.readableBytes else { return }
+        var rest = taken
+        rest.moveReaderIndex(forwardBy: consumed)
+        if input.readableBytes > 0 {
+            var later = input
+            rest.writeBuffer(&later)
+        }
+        input = rest
+    }
+
     func pauseClientIfNeeded() {
         let full = input.readableBytes > Self.inputBytesMax
         guard full != clientReadsPaused, let client else { return }
         clientReadsPaused = full
-        _ = client.channel.setOption(.autoRead, value: !full)
+        client.setReading(!full)
     }
 
     /// The client has closed its connection, or it broke.
-    func clientClosed() {
+    func streamDidClose() {
         client = nil
         loop.unregister(self)
         switch stage {
@@ -165,7 +204,7 @@ final class Exchange: UpstreamDelegate {
         }
     }
 
-    func clientWritabilityChanged(isWritable: Bool) {
+    func streamWritabilityChanged(isWritable: Bool) {
         guard let upstream, stage == .streaming || stage == .tunneling, upstreamReadsPaused == isWritable else {
             return
         }
@@ -200,14 +239,13 @@ final class Exchange: UpstreamDelegate {
         guard let upstream else { return }
         self.upstream = nil
         pool.requestEnded()
-        upstream.delegate = nil
         upstream.close()
     }
 
     /// Gives the upstream connection back for the next request.
     func releaseUpstream(reusable: Bool) {
         guard let upstream else { return }
-        guard reusable, responseInput.readableBytes == 0 else { return dropUpstream() }
+        guard reusable else { return dropUpstream() }
         self.upstream = nil
         pool.requestEnded()
         pool.release(upstream, now: loop.now)
@@ -218,7 +256,8 @@ final class Exchange: UpstreamDelegate {
         guard stage != .closed else { return }
         let client = client
         end()
-        client?.close(promise: nil)
+        self.client = nil
+        client?.close()
     }
 
     func closeIfIdle() {
@@ -237,34 +276,33 @@ final class Exchange: UpstreamDelegate {
         endRequest()
         guard let client else { return end() }
         let persists = !closes && keepAlive && requestBodyDone && !loop.isStopping
-        var out = client.channel.allocator.buffer(capacity: 256 + message.utf8.count)
+        var out = ByteBuffer()
         ProxyAnswer.write(
             status: status, message: message, retryAfterSeconds: retryAfter, keepAlive: persists,
             omitsBody: request.method == .head, to: &out)
-        client.writeAndFlush(NIOAny(out), promise: nil)
+        client.send(out)
         if persists { nextRequest() } else { finishAndClose() }
     }
 
     /// Lets the client read what was written, then closes.
     func finishAndClose() {
         let client = client
+        let mayFollow = request.keepAlive || !requestBodyDone || input.readableBytes > 0
         end()
-        guard let client else { return }
-        // With unread input in the socket a plain close would send a reset, which may overtake the answer: stop sending
-        // first, and leave the rest to the client or to the deadline.
-        loop.lingerAndClose(client)
+        self.client = nil
+        client?.finish(lingers: mayFollow)
     }
 
     func nextRequest() {
         request.reset()
         response.reset()
         responseInput.clear()
-        head = ByteBuffer()
+        head.clear()
         replay = nil
         inlineState = nil
         late = nil
         heldEnd = nil
-        sessionID = nil
+        sessionSlice = nil
         sessionHash = nil
         stored = nil
         bodyChunks = nil
@@ -273,7 +311,7 @@ final class Exchange: UpstreamDelegate {
         deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
         guard client != nil else { return end() }
         if loop.isStopping { return abort() }
-        if input.readableBytes > 0 { readHead() }
+        if input.readableBytes > 0 { readKeptHeads() }
         pauseClientIfNeeded()
     }
 

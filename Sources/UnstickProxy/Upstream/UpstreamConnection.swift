@@ -1,8 +1,10 @@
 import NIOCore
+import SocketLoop
 
 /// What the user of an upstream connection hears from it.
 protocol UpstreamDelegate: AnyObject {
-    func upstreamDidRead(_ bytes: ByteBuffer)
+    /// The bytes lie in memory that is reused as soon as this returns.
+    func upstreamDidRead(_ bytes: UnsafeRawBufferPointer)
     /// Also after an error. Called once; the connection is gone.
     func upstreamDidClose()
     func upstreamWritabilityChanged(isWritable: Bool)
@@ -12,79 +14,68 @@ protocol UpstreamDelegate: AnyObject {
 ///
 /// Between two uses it sits in its pool without a delegate; bytes or an end of stream that arrive then make it
 /// unusable: an instance must not speak unasked (RFC 9112 section 6.3).
-final class UpstreamConnection: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
+final class UpstreamConnection: ByteStreamDelegate {
     let pool: UpstreamPool
     /// Strong: an exchange whose client has gone lives on through the connection until its mirror write is done. The
     /// cycle ends when the connection is released or closed.
     var delegate: (any UpstreamDelegate)?
-    private var context: ChannelHandlerContext?
-    private(set) var isOpen = false
+    private var stream: ByteStream?
     /// Whether a request has been answered on it: only then may a sudden close mean a keep-alive race.
     var wasReused = false
     var idleSince = NIODeadline.uptimeNanoseconds(0)
     private var readsPaused = false
 
-    init(pool: UpstreamPool) {
+    init(pool: UpstreamPool, stream: ByteStream) {
         self.pool = pool
+        self.stream = stream
+        stream.delegate = self
     }
 
-    var isWritable: Bool { context?.channel.isWritable ?? false }
+    var isOpen: Bool { stream != nil }
+    var isWritable: Bool { stream?.isWritable ?? false }
 
-    func write(_ bytes: ByteBuffer) {
-        context?.write(wrapOutboundOut(bytes), promise: nil)
+    func send(_ bytes: UnsafeRawBufferPointer) {
+        stream?.send(bytes)
     }
 
-    func flush() {
-        context?.flush()
+    func send(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) {
+        stream?.send(first, second)
     }
 
+    func send(_ buffer: ByteBuffer) {
+        buffer.withUnsafeReadableBytes { stream?.send($0) }
+    }
+
+    /// The delegate is not told: whoever closes knows.
     func close() {
-        isOpen = false
-        context?.close(promise: nil)
+        guard let stream else { return }
+        self.stream = nil
+        delegate = nil
+        stream.close()
+        pool.connectionClosed(self)
     }
 
     /// Stops and resumes reading from the instance while its reader is slower.
     func setReading(_ reading: Bool) {
-        guard readsPaused == reading, let context else { return }
+        guard readsPaused == reading, let stream else { return }
         readsPaused = !reading
-        _ = context.channel.setOption(.autoRead, value: reading)
+        stream.setReading(reading)
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        isOpen = context.channel.isActive
+    func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+        guard let delegate else { return close() }
+        delegate.upstreamDidRead(bytes)
     }
 
-    func channelActive(context: ChannelHandlerContext) {
-        isOpen = true
+    func streamWritabilityChanged(isWritable: Bool) {
+        delegate?.upstreamWritabilityChanged(isWritable: isWritable)
     }
 
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard let delegate else {
-            close()
-            return
-        }
-        delegate.upstreamDidRead(unwrapInboundIn(data))
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        delegate?.upstreamWritabilityChanged(isWritable: context.channel.isWritable)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        isOpen = false
-        self.context = nil
+    func streamDidClose() {
+        stream = nil
         let delegate = delegate
         self.delegate = nil
         pool.connectionClosed(self)
         delegate?.upstreamDidClose()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // channelInactive follows and tells the delegate.
-        context.close(promise: nil)
     }
 }

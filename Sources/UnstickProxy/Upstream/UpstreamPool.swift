@@ -1,5 +1,5 @@
 import NIOCore
-import NIOPosix
+import SocketLoop
 
 /// Why no connection to an instance could be had. In every case the instance has seen nothing of the request, so
 /// another one may serve it.
@@ -16,7 +16,7 @@ final class UpstreamPool {
     let port: Int
     let authority: String
     private(set) var weight: Int
-    private let eventLoop: any EventLoop
+    private let eventLoop: SocketLoop
     private let limits: ProxyOptions.Limits
     private let timeouts: ProxyOptions.Timeouts
 
@@ -41,7 +41,7 @@ final class UpstreamPool {
     }
 
     init(
-        name: String, host: String, port: Int, weight: Int, eventLoop: any EventLoop, limits: ProxyOptions.Limits,
+        name: String, host: String, port: Int, weight: Int, eventLoop: SocketLoop, limits: ProxyOptions.Limits,
         timeouts: ProxyOptions.Timeouts
     ) {
         self.name = name
@@ -95,33 +95,15 @@ final class UpstreamPool {
 
     private func connect(_ completion: @escaping (Result<UpstreamConnection, UpstreamUnavailable>) -> Void) {
         open += 1
-        let connection = UpstreamConnection(pool: self)
-        // The bootstrap's initializer runs on this loop, with which both objects are bound up.
-        let bound = NIOLoopBound(connection, eventLoop: eventLoop)
-        let future = ClientBootstrap(group: eventLoop)
-            .connectTimeout(TimeAmount(timeouts.connect))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(.writeBufferWaterMark, value: .init(low: 64 * 1024, high: 256 * 1024))
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(bound.value)
-                }
-            }
-            .connect(host: host, port: port)
-        future.assumeIsolated().whenComplete { result in
+        eventLoop.connect(host: host, port: port, timeout: TimeAmount(timeouts.connect)) { result in
             switch result {
-            case .success:
+            case .success(let socket):
                 self.connectFailuresInRow = 0
-                completion(.success(connection))
+                completion(.success(UpstreamConnection(pool: self, stream: socket)))
             case .failure(let error):
                 self.open -= 1
                 self.connectFailuresInRow += 1
-                if case ChannelError.connectTimeout = error {
-                    completion(.failure(.timedOut))
-                } else {
-                    completion(.failure(.refused))
-                }
+                completion(.failure(error.isTimeout ? .timedOut : .refused))
                 self.serveWaiters()
             }
         }
