@@ -34,6 +34,13 @@ public final class Socket: ByteStream {
 
     public var isOpen: Bool { fd >= 0 }
 
+    /// Gives the descriptor away, as it is.
+    func detachForTests() -> Int32 {
+        let copy = dup(fd)
+        close()
+        return copy
+    }
+
     /// Closes a descriptor for which there is no room.
     public static func refuse(_ descriptor: Int32) { _ = Glibc.close(descriptor) }
 

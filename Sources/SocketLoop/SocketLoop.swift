@@ -1,5 +1,5 @@
-public import Dispatch
 import CEpoll
+public import Dispatch
 import Glibc
 public import NIOCore
 import Synchronization
@@ -74,12 +74,14 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     private func start(name: String) {
         let box = Unmanaged.passRetained(ThreadStart(loop: self, name: String(name.prefix(15))))
         var id = pthread_t()
-        let result = pthread_create(&id, nil, { context in
-            let start = Unmanaged<ThreadStart>.fromOpaque(context!).takeRetainedValue()
-            pthread_setname_np(pthread_self(), start.name)
-            start.loop.run()
-            return nil
-        }, box.toOpaque())
+        let result = pthread_create(
+            &id, nil,
+            { context in
+                let start = Unmanaged<ThreadStart>.fromOpaque(context!).takeRetainedValue()
+                pthread_setname_np(pthread_self(), start.name)
+                start.loop.run()
+                return nil
+            }, box.toOpaque())
         precondition(result == 0, "pthread_create: \(result)")
         pthread_detach(id)
         // Tasks of this loop compare thread ids: the thread must know its own before anybody may ask.

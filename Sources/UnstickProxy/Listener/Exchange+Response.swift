@@ -275,7 +275,8 @@ extension Exchange {
 
     /// Passes on what has arrived of the body, and with it a head that has just been released.
     private func passOnBody(
-        _ bytes: UnsafeRawBufferPointer, behind head: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+        _ bytes: UnsafeRawBufferPointer,
+        behind head: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
     ) {
         let part: BodyPart
         do {
