@@ -10,6 +10,8 @@ public final class Socket: ByteStream {
 
     private unowned(unsafe) let loop: SocketLoop
     private var fd: Int32
+    /// Its place among the loop's open sockets.
+    var index = 0
     private var backlog = OutputBacklog()
     private var isAboveMark = false
     private var isReading = true

@@ -41,7 +41,7 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     private var isStopping = false
     /// Closed while their events may still be in the batch.
     private var closed: [Unmanaged<AnyObject>] = []
-    private var openSockets: [ObjectIdentifier: Unmanaged<Socket>] = [:]
+    private var openSockets: [Unmanaged<Socket>] = []
 
     /// When the loop last came back from waiting: cheap, and at most one round of events old.
     public private(set) var tickTime = NIODeadline.now()
@@ -175,7 +175,7 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
 
     private func end() {
         shared.withLock { $0.isOpen = false }
-        for socket in openSockets.values { socket.takeUnretainedValue().peerClosed() }
+        for socket in openSockets { socket.takeUnretainedValue().peerClosed() }
         runTasks()
         runTasks()
         for timer in timers.removeAll() { timer.discard() }
@@ -189,7 +189,8 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
 
     func add(_ socket: Socket, fd: Int32, events: UInt32) {
         let reference = Unmanaged.passRetained(socket)
-        openSockets[ObjectIdentifier(socket)] = reference
+        socket.index = openSockets.count
+        openSockets.append(reference)
         control(EPOLL_CTL_ADD, fd, events, UInt64(UInt(bitPattern: reference.toOpaque())))
     }
 
@@ -206,7 +207,11 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
 
     /// Closing the descriptor takes it out of epoll; the object lives until the round's events are dealt with.
     func forget(_ socket: Socket) {
-        openSockets[ObjectIdentifier(socket)] = nil
+        let last = openSockets.removeLast()
+        if socket.index < openSockets.count {
+            openSockets[socket.index] = last
+            last._withUnsafeGuaranteedRef { $0.index = socket.index }
+        }
         closed.append(Unmanaged<AnyObject>.fromOpaque(Unmanaged.passUnretained(socket).toOpaque()))
     }
 

@@ -21,6 +21,9 @@ public final class Proxy: Sendable {
     private let loops: [NIOLoopBound<ProxyLoop>]
     private let board: AcknowledgementBoard
     private let state = Mutex(State())
+    private let connections: ConnectionCount
+    /// One closure for all connections.
+    private let connectionClosed: @Sendable () -> Void
     private let acknowledgements: AsyncStream<Void>
     private let acknowledgementSignal: AsyncStream<Void>.Continuation
     private let stopRequests: AsyncStream<Void>
@@ -28,7 +31,6 @@ public final class Proxy: Sendable {
 
     private struct State {
         var port: Int?
-        var connections = 0
         var table: RoutingTable?
     }
 
@@ -42,6 +44,9 @@ public final class Proxy: Sendable {
         self.link = link
         self.logger = logger
         self.clock = clock
+        let connections = ConnectionCount()
+        self.connections = connections
+        connectionClosed = { connections.leave() }
         (acknowledgements, acknowledgementSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         (stopRequests, stopSignal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         let threads = max(1, options.threads)
@@ -124,7 +129,7 @@ public final class Proxy: Sendable {
         let turn = Turn()
         return try await Listener.bind(host: options.listenHost, port: options.listenPort, loop: group.loops[0]) {
             descriptor, address in
-            guard self.admitConnection(limit: limit) else { return Socket.refuse(descriptor) }
+            guard self.connections.admit(limit: limit) else { return Socket.refuse(descriptor) }
             let index = turn.next(of: loops.count)
             let bound = loops[index]
             let text = Array(address.hostText.utf8)
@@ -134,9 +139,7 @@ public final class Proxy: Sendable {
     }
 
     private func serve(_ descriptor: Int32, of client: [UInt8], on loop: ProxyLoop) {
-        let socket = Socket(descriptor: descriptor, loop: loop.eventLoop) {
-            self.state.withLock { $0.connections -= 1 }
-        }
+        let socket = Socket(descriptor: descriptor, loop: loop.eventLoop, onClose: connectionClosed)
         loop.serve(socket, clientAddress: client)
     }
 
@@ -147,14 +150,6 @@ public final class Proxy: Sendable {
         func next(of count: Int) -> Int {
             last = (last + 1) % count
             return last
-        }
-    }
-
-    private func admitConnection(limit: Int) -> Bool {
-        state.withLock { state in
-            guard state.connections < limit else { return false }
-            state.connections += 1
-            return true
         }
     }
 
@@ -294,4 +289,19 @@ public final class Proxy: Sendable {
             listen: "\(options.listenHost):\(port ?? options.listenPort)", acknowledged: board.acknowledged,
             applied: state.withLock { $0.table?.epoch })
     }
+}
+
+/// Client connections of all loops.
+private final class ConnectionCount: Sendable {
+    private let count = Atomic<Int>(0)
+
+    func admit(limit: Int) -> Bool {
+        guard count.wrappingAdd(1, ordering: .relaxed).newValue <= limit else {
+            leave()
+            return false
+        }
+        return true
+    }
+
+    func leave() { count.wrappingSubtract(1, ordering: .relaxed) }
 }

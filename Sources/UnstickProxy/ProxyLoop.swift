@@ -36,7 +36,12 @@ final class ProxyLoop {
     /// Mirror writes begun and not durable yet.
     var mirrorsInFlight = 0
     private(set) var isStopping = false
-    private var exchanges: [ObjectIdentifier: Exchange] = [:]
+    private var connections: [ClientConnection] = []
+    /// Exchanges whose client has gone and whose mirror step is not done.
+    private var orphans: [ObjectIdentifier: Exchange] = [:]
+    /// Exchanges without work.
+    private var spareExchanges: [Exchange] = []
+    private static let spareExchangesMax = 256
 
     let cookieNames: CookieNames
     let affinityLinePrefix: [UInt8]
@@ -84,10 +89,9 @@ final class ProxyLoop {
     /// At most one round of the event loop old.
     var now: NIODeadline { eventLoop.tickTime }
 
-    var connectionCount: Int { exchanges.count }
-
-    /// Exchanges whose client has gone and whose mirror step is not done.
-    var orphanCount: Int { exchanges.values.count { $0.client == nil } }
+    /// Connections, and exchanges whose client has gone.
+    var connectionCount: Int { connections.count + orphans.count }
+    var orphanCount: Int { orphans.count }
 
     // MARK: Tables and epochs
 
@@ -177,25 +181,46 @@ final class ProxyLoop {
     // MARK: Connections
 
     /// Serves a client's connection until it ends.
-    func serve(_ client: ByteStream, clientAddress: [UInt8]) {
-        let exchange = Exchange(loop: self, client: client, clientAddress: clientAddress)
-        exchanges[ObjectIdentifier(exchange)] = exchange
-        client.delegate = exchange
+    func serve(_ stream: ByteStream, clientAddress: [UInt8]) {
+        let connection = ClientConnection(loop: self, stream: stream, address: clientAddress)
+        connection.index = connections.count
+        connections.append(connection)
+        stream.delegate = connection
     }
 
-    func unregister(_ exchange: Exchange) {
-        exchanges[ObjectIdentifier(exchange)] = nil
+    func remove(_ connection: ClientConnection) {
+        let index = connection.index
+        guard index >= 0 else { return }
+        connection.index = -1
+        let last = connections.removeLast()
+        if last !== connection {
+            connections[index] = last
+            last.index = index
+        }
+    }
+
+    func borrowExchange() -> Exchange {
+        spareExchanges.popLast() ?? Exchange(loop: self)
+    }
+
+    func giveBack(_ exchange: Exchange) {
+        if spareExchanges.count < Self.spareExchangesMax { spareExchanges.append(exchange) }
     }
 
     /// Keeps the exchange of a client that has gone until its mirror step is done.
     func registerOrphan(_ exchange: Exchange) {
-        exchanges[ObjectIdentifier(exchange)] = exchange
+        orphans[ObjectIdentifier(exchange)] = exchange
+    }
+
+    func unregisterOrphan(_ exchange: Exchange) {
+        if !orphans.isEmpty { orphans[ObjectIdentifier(exchange)] = nil }
     }
 
     /// Checks deadlines, repairs dirty sessions. Called twice a second.
     func tick() {
         let now = now
-        for exchange in exchanges.values { exchange.checkDeadline(now: now) }
+        for connection in connections { connection.checkDeadline(now: now) }
+        for exchange in orphans.values { exchange.checkDeadline(now: now) }
         for pool in pools.values { pool.expire(now: now) }
         repairDirtySessions()
     }
@@ -203,11 +228,12 @@ final class ProxyLoop {
     /// Lets what is in flight end and closes the rest.
     func stop() {
         isStopping = true
-        for exchange in exchanges.values { exchange.closeIfIdle() }
+        for connection in connections { connection.closeIfIdle() }
     }
 
     func closeEverything() {
-        for exchange in exchanges.values { exchange.abort() }
+        for connection in connections { connection.abort() }
+        for exchange in orphans.values { exchange.abort() }
         for pool in pools.values { pool.closeIdle() }
     }
 

@@ -27,7 +27,10 @@ extension Exchange {
     func readKeptHeads() {
         guard !isReadingKeptHeads else { return }
         isReadingKeptHeads = true
-        defer { isReadingKeptHeads = false }
+        defer {
+            isReadingKeptHeads = false
+            if stage == .readingHead, input.readableBytes == 0 { rest() }
+        }
         while stage == .readingHead, input.readableBytes > 0 {
             do {
                 let complete = try input.withBytes { (bytes) throws(HTTPWireError) in try request.parse(bytes) }
@@ -134,7 +137,7 @@ extension Exchange {
             }
         }
         if loop.options.affinity.method == .ipHash {
-            let hash = clientAddress.withUnsafeBytes { StableHash.hash($0) }
+            let hash = (connection?.address ?? []).withUnsafeBytes { StableHash.hash($0) }
             affinity = table.table.rendezvous(hash)
         }
         if sessionSlice != nil { loop.counters.sessionRequests &+= 1 }

@@ -6,7 +6,7 @@ import SessionStore
 import SocketLoop
 import UnstickCore
 
-/// One client connection and the request that it carries: the request path of DESIGN section 4, whose steps are this
+/// A request, for a client connection that it is lent to: the request path of DESIGN section 4, whose steps are this
 /// class's extensions in the order in which a request meets them:
 ///
 /// 1. `readHead`, `beginRequest` (Exchange+Request)
@@ -14,8 +14,8 @@ import UnstickCore
 /// 3. `connect`, `forward`, `pumpRequestBody` (Exchange+Forwarding)
 /// 4. `takeResponseHead`, `mirror`, `releaseHead`, `streamResponse` (Exchange+Response)
 ///
-/// Bound to one event loop. One object serves all requests of a connection in turn, so that the steady state allocates
-/// nothing per request in `sticky`. Bytes come in memory that the loop's connections share: what can go on goes on from
+/// Bound to one event loop, which keeps exchanges for reuse, so that the steady state allocates nothing per request in
+/// `sticky` and an idle connection costs next to nothing. `serial` tells a late answer to an earlier use. Bytes come in memory that the loop's connections share: what can go on goes on from
 /// there, and only what must wait is copied (`input`, `head`, `responseInput`). A client that goes away does not end the
 /// exchange before the mirror step is done; the upstream connection keeps it alive.
 final class Exchange: UpstreamDelegate, ByteStreamDelegate {
@@ -41,8 +41,9 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
 
     let loop: ProxyLoop
     /// Nil once the client has gone.
-    var client: ByteStream?
-    let clientAddress: [UInt8]
+    private(set) var connection: ClientConnection?
+    /// The connection's bytes; nil once the client has gone.
+    private(set) var client: ByteStream?
     var stage = Stage.readingHead
     /// When the stage must have ended.
     var deadline: NIODeadline
@@ -106,17 +107,33 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     /// The end of the body, held until what `late` announced is mirrored.
     var heldEnd: ByteBuffer?
 
-    init(loop: ProxyLoop, client: ByteStream, clientAddress: [UInt8]) {
+    init(loop: ProxyLoop) {
         self.loop = loop
-        self.client = client
-        self.clientAddress = clientAddress
         let limits = HeadLimits(
             maxHeadBytes: loop.options.limits.headBytes, maxTargetBytes: loop.options.limits.targetBytes,
             maxFields: loop.options.limits.headFields)
         request = RequestHead(limits: limits)
         response = ResponseHead(limits: HeadLimits(maxHeadBytes: 256 * 1024, maxFields: 256))
         table = loop.table
+        deadline = loop.now
+    }
+
+    /// Begins to serve a connection.
+    func attach(to connection: ClientConnection) {
+        self.connection = connection
+        client = connection.stream
+        clientReadsPaused = false
+        stage = .readingHead
         deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+    }
+
+    /// The connection is no longer served from here.
+    private func detach() -> ByteStream? {
+        let client = client
+        self.client = nil
+        connection?.leave()
+        connection = nil
+        return client
     }
 
     var pool: UpstreamPool { table.pools[served] }
@@ -189,8 +206,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
 
     /// The client has closed its connection, or it broke.
     func streamDidClose() {
-        client = nil
-        loop.unregister(self)
+        _ = detach()
         switch stage {
         case .forwarding where decision.phase.mirrors && requestBodyDone:
             // The application may be changing the session now: see the mirror step through.
@@ -231,7 +247,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         stage = .closed
         serial += 1
         endRequest()
-        loop.unregister(self)
+        loop.unregisterOrphan(self)
     }
 
     /// Closes the upstream connection: what it would still say is not wanted, or not understood.
@@ -254,10 +270,8 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     /// Ends the exchange at once, whatever it waits for.
     func abort() {
         guard stage != .closed else { return }
-        let client = client
         end()
-        self.client = nil
-        client?.close()
+        detach()?.close()
     }
 
     func closeIfIdle() {
@@ -286,18 +300,44 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
 
     /// Lets the client read what was written, then closes.
     func finishAndClose() {
-        let client = client
         let mayFollow = request.keepAlive || !requestBodyDone || input.readableBytes > 0
         end()
-        self.client = nil
-        client?.finish(lingers: mayFollow)
+        detach()?.finish(lingers: mayFollow)
+        reset()
+        loop.giveBack(self)
     }
 
     func nextRequest() {
+        reset()
+        stage = .readingHead
+        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+        guard client != nil else { return end() }
+        if loop.isStopping { return abort() }
+        if input.readableBytes > 0 { readKeptHeads() }
+        pauseClientIfNeeded()
+        // Nothing of a next request is here: the connection waits without an exchange.
+        if stage == .readingHead, input.readableBytes == 0, !isReadingKeptHeads { rest() }
+    }
+
+    /// Ready for another use.
+    func rest() {
+        guard let connection else { return }
+        pauseClientIfNeeded()
+        stage = .closed
+        client = nil
+        self.connection = nil
+        connection.becomeIdle()
+        loop.giveBack(self)
+    }
+
+    /// Forgets the request; keeps the memory that every request needs.
+    private func reset() {
         request.reset()
         response.reset()
-        responseInput.clear()
-        head.clear()
+        head.forget()
+        input.forgetIfEmpty()
+        responseInput.forget()
+        heldHead.forget()
         replay = nil
         inlineState = nil
         late = nil
@@ -306,13 +346,8 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         sessionHash = nil
         stored = nil
         bodyChunks = nil
+        responseChunks = nil
         headBegun = false
-        stage = .readingHead
-        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
-        guard client != nil else { return end() }
-        if loop.isStopping { return abort() }
-        if input.readableBytes > 0 { readKeptHeads() }
-        pauseClientIfNeeded()
     }
 
     func checkDeadline(now: NIODeadline) {
@@ -338,5 +373,19 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         case .closed:
             break
         }
+    }
+}
+
+extension ByteBuffer {
+    /// What a pooled exchange may keep: enough for usual heads.
+    private static let keptBytesMax = 16 * 1024
+
+    /// Empties the buffer, and gives its memory back when it is large.
+    fileprivate mutating func forget() {
+        if capacity > Self.keptBytesMax { self = ByteBuffer() } else { clear() }
+    }
+
+    fileprivate mutating func forgetIfEmpty() {
+        if readableBytes == 0 { forget() }
     }
 }
