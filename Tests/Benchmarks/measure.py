@@ -9,6 +9,7 @@ from peers import system_program
 from processes import BenchmarkError, cpu_seconds, on_processors
 
 CONNECTIONS = 64
+CIPHER_SUITE = "TLS_AES_128_GCM_SHA256"
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wrk.lua")
 #: A client's patience with one answer, in seconds; a longer wait counts as a failure.
 ANSWER_SECONDS_MAX = 10
@@ -44,7 +45,7 @@ def drive(contender, load, seconds, processes):
     # The same cipher suite for all: some proxies cannot be told which they shall prefer, but the client can.
     openssl = processes.write(
         "openssl.cnf", "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = client\n"
-        "[client]\nCiphersuites = TLS_AES_128_GCM_SHA256\n")
+        f"[client]\nCiphersuites = {CIPHER_SUITE}\n")
     command = [
         system_program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"--timeout={ANSWER_SECONDS_MAX}s",
         "-s", SCRIPT, f"{contender.scheme}://127.0.0.1:{contender.port}{load.path}",

@@ -2,13 +2,12 @@
 
 import dataclasses
 import os
-import socket
-import ssl
+import re
 import subprocess
 
 import idle
 from backends import start_nginx_backend, start_session_backend
-from measure import Load, compare, in_turn
+from measure import CIPHER_SUITE, Load, compare, in_turn
 from peers import STARTERS, Certificate, start_unstick
 from processes import BenchmarkError, Processes, memory_kib
 from sessions import create_sessions, migrate
@@ -97,7 +96,9 @@ def _measure_peers(scenario, tools, settings, processes):
         contender.backend_pid = backend.pid
         contenders.append(contender)
     if scenario.tls:
-        notes.append("negotiated: " + ", ".join(f"{each.name} {_negotiated(each.port)}" for each in contenders))
+        for each in contenders:
+            _expect_suite(each)
+        notes.append(f"All negotiated TLS 1.3 with {CIPHER_SUITE} and the same certificate.")
     rounds = compare(contenders, lambda _: scenario.load, settings, processes)
     return Result(
         scenario.name, scenario.title, rounds, {each.name: memory_kib(each.pid)[1] for each in contenders},
@@ -166,10 +167,11 @@ tls: {{ listen: '127.0.0.1:2', certificates: [{{ cert: '{certificate.certificate
         raise Skipped(f"this build of unstick refuses the configuration key 'tls': {words[:300]}")
 
 
-def _negotiated(port):
-    """TLS version and cipher suite that the load generator's offer leads to."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", port), 5) as plain, context.wrap_socket(plain) as connection:
-        return connection.version()
+def _expect_suite(contender):
+    """The load generator offers one suite; a proxy that made something else of it would be measured unfairly."""
+    run = subprocess.run(
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{contender.port}", "-ciphersuites", CIPHER_SUITE, "-alpn", "http/1.1"],
+        stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=10, check=False)
+    found = re.search(r"New, (TLSv[\d.]+), Cipher is (\S+)", run.stdout)
+    if found is None or found.groups() != ("TLSv1.3", CIPHER_SUITE):
+        raise BenchmarkError(f"{contender.name} does not speak TLSv1.3 with {CIPHER_SUITE}: {run.stderr[-200:]}")
