@@ -39,7 +39,7 @@ def start_nginx_backend(processes):
 
 
 def start_session_backend(processes, tools, name="backend"):
-    """backend.c: two instances of a session application in one process; see the comment there."""
+    """backend/: two instances of a session application in one process; see server.c."""
     ports = free_ports(2)
     secret = os.urandom(32).hex()
     key = processes.write(f"{name}.key", secret, 0o600)

@@ -46,7 +46,7 @@ def _compared(result):
     """Metrics whose ratios are shown, with their titles."""
     if result.name == "idle":
         return {"bytesPerConnection": "memory"}
-    return {"cpuMicroseconds": "CPU", "p99Milliseconds": "p99"}
+    return {"cpuMicroseconds": "CPU", "requestsPerSecond": "rate", "p99Milliseconds": "p99"}
 
 
 def judged(results):
@@ -121,9 +121,13 @@ def _scenario_text(result):
             label = f"{title} {subject} / {reference}"
             lines += _wrapped(
                 f"  {label:42}{statistics.median(values):6.2f}×   ", [f"{value:.2f}" for value in values])
+    for subject, reference in result.pairs if result.name != "idle" else []:
+        lines.append(
+            f"  {f'peak memory {subject} / {reference}':42}"
+            f"{result.peak_kib[subject] / result.peak_kib[reference]:6.2f}×")
     lines += [f"  {note}" for note in result.notes]
     if any("backendBusy" in each and each["backendBusy"] > 0.95 for rows in result.rounds.values() for each in rows):
-        lines.append("  The backend was busy all the time in some rounds: rates and latencies are its, not the proxy's.")
+        lines.append("  The backend was the bottleneck in some rounds: rates and latencies are its own.")
     return lines + [""]
 
 

@@ -43,8 +43,8 @@ if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt" >&2
     cp "$here/requirements.txt" "$venv/installed.txt"
 fi
-if [ "$here/backend.c" -nt "$build/backend" ]; then
-    gcc -O2 -std=gnu11 -Wall -Wextra -Werror -o "$build/backend" "$here/backend.c" -lcrypto
+if [ -n "$(find "$here/backend" -newer "$build/backend" 2>&1)" ]; then
+    gcc -O2 -std=gnu11 -Wall -Wextra -Werror -o "$build/backend" "$here"/backend/*.c -lcrypto
 fi
 [ -z "$wants_build" ] || swift build -c release --product unstick >&2
 exec python3 "$here/proxy.py" "${unstick[@]}" --tools "$build" "$@"

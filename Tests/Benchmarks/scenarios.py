@@ -10,7 +10,7 @@ from backends import start_nginx_backend, start_session_backend
 from measure import CIPHER_SUITE, Load, compare, in_turn
 from peers import STARTERS, Certificate, start_unstick
 from processes import BenchmarkError, Processes, memory_kib
-from sessions import create_sessions, migrate
+from sessions import create_sessions, expect_untroubled, migrate
 
 PEERS = [name for name in STARTERS if name != "unstick"]
 
@@ -107,7 +107,7 @@ def _measure_peers(scenario, tools, settings, processes):
 
 def _measure_phases(scenario, tools, settings, processes):
     """Every contender is an Unstick of its own with a backend of its own: phases cannot share sessions."""
-    contenders, cookies, backends = [], {}, {}
+    contenders, loads, phases = [], {}, {}
     for phase, store in scenario.phases:
         name = phase if phase == "sticky" else f"{phase}-{store}"
         settings.progress(f"  starting {name}")
@@ -116,14 +116,20 @@ def _measure_phases(scenario, tools, settings, processes):
             processes, tools, backend.ports, name=name, secret=backend.secret,
             store="memory:" if store == "memory" else "sqlite:unstick.db")
         contender.backend_pid = backend.pid
-        cookies[name] = create_sessions(contender)
+        # The backend fails requests that come in another phase.
+        loads[name] = dataclasses.replace(
+            scenario.load, path=f"{scenario.load.path}?phase={phase}", cookies=create_sessions(contender))
         migrate(contender, tools, phase)
         contenders.append(contender)
-        backends[name] = backend
-    rounds = compare(
-        contenders, lambda each: dataclasses.replace(scenario.load, cookies=cookies[each.name]), settings, processes)
+        phases[name] = phase
+    rounds = compare(contenders, lambda each: loads[each.name], settings, processes)
+    peaks = {each.name: memory_kib(each.pid)[1] for each in contenders}
+    for contender in contenders:
+        driven = sum(each["requests"] for each in rounds[contender.name])
+        expect_untroubled(
+            contender, tools, phases[contender.name], changes=driven if scenario.load.path == "/change" else 0)
     return Result(
-        scenario.name, scenario.title, rounds, {each.name: memory_kib(each.pid)[1] for each in contenders},
+        scenario.name, scenario.title, rounds, peaks,
         [(each.name, "sticky") for each in contenders if each.name != "sticky"])
 
 
@@ -170,7 +176,8 @@ tls: {{ listen: '127.0.0.1:2', certificates: [{{ cert: '{certificate.certificate
 def _expect_suite(contender):
     """The load generator offers one suite; a proxy that made something else of it would be measured unfairly."""
     run = subprocess.run(
-        ["openssl", "s_client", "-connect", f"127.0.0.1:{contender.port}", "-ciphersuites", CIPHER_SUITE, "-alpn", "http/1.1"],
+        ["openssl", "s_client", "-connect", f"127.0.0.1:{contender.port}", "-ciphersuites", CIPHER_SUITE,
+         "-alpn", "http/1.1"],
         stdin=subprocess.DEVNULL, text=True, capture_output=True, timeout=10, check=False)
     found = re.search(r"New, (TLSv[\d.]+), Cipher is (\S+)", run.stdout)
     if found is None or found.groups() != ("TLSv1.3", CIPHER_SUITE):
