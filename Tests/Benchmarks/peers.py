@@ -187,7 +187,7 @@ def start_envoy(processes, tools, backends, certificate=None):
 
     manager = any_of(
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix="site", codec_type="HTTP1",
+        stat_prefix="site", codec_type="HTTP1", use_remote_address=True,
         common_http_protocol_options={"idle_timeout": f"{IDLE_SECONDS}s"},
         route_config={"virtual_hosts": [{
             "name": "site", "domains": ["*"],

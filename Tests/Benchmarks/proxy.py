@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from peers import Tools, system_program
 from processes import BenchmarkError
 from scenarios import SCENARIOS, Skipped
 
+BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.build")
+
 
 def arguments():
     names = [each.name for each in SCENARIOS]
@@ -25,8 +28,9 @@ def arguments():
         prog="run.sh proxy", formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures Unstick against HAProxy, nginx, Envoy and Caddy.",
         epilog="scenarios:\n" + "\n".join(f"  {each.name:10}{each.title}" for each in SCENARIOS))
-    parser.add_argument("--unstick", required=True, help="the program to measure (default: this tree's, built)")
-    parser.add_argument("--tools", default=".build/benchmarks", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--unstick", metavar="FILE", default=os.path.join(BUILD, "release/unstick"),
+        help="measure this program (default: build this tree's)")
     parser.add_argument("--rounds", type=int, default=5, help="of each scenario (default 5)")
     parser.add_argument("--seconds", type=int, default=3, help="of load in one round, per proxy (default 3)")
     parser.add_argument(
@@ -86,7 +90,10 @@ def progress(text):
 
 def main():
     options = arguments()
-    tools = Tools(os.path.abspath(options.unstick), os.path.abspath(options.tools))
+    # Ended from outside, this ends what it started, as after Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda caught, _: sys.exit(128 + caught))
+    tools = Tools(os.path.abspath(options.unstick), os.path.realpath(os.path.join(BUILD, "benchmarks")))
     wanted = [each for each in SCENARIOS if options.scenario is None or each.name in options.scenario]
     results, skipped, failed = [], {}, {}
     try:

@@ -1,6 +1,7 @@
 """What the figures say: medians, ratios round by round, goals; as text of 100 columns and as JSON."""
 
 import statistics
+import textwrap
 
 SCHEMA = "unstick.benchmark.proxy/v2"
 WIDTH = 100
@@ -161,6 +162,7 @@ def as_text(results, skipped, failed, environment):
             lines.append(
                 f"  {each['text']:60}{each['limit']:9.2f}×{each['reached']:9.2f}×  "
                 f"{'met' if each['met'] else 'MISSED'}")
-    lines += [f"skipped: {name}: {why}" for name, why in skipped.items()]
+    for name, why in skipped.items():
+        lines += textwrap.wrap(f"skipped: {name}: {why}", WIDTH, subsequent_indent="    ")
     lines += [f"FAILED: {name}: {why}" for name, why in failed.items()]
     return "\n".join(lines)

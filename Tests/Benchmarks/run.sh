@@ -23,11 +23,10 @@ fi
 shift
 
 build="$root/.build/benchmarks"
-unstick=(--unstick "$root/.build/release/unstick")
 wants_build=yes
 for argument in "$@"; do
     case "$argument" in
-        --unstick | --unstick=*) unstick=() wants_build= ;;
+        --unstick | --unstick=*) wants_build= ;;
         # Says what there is, without installing anything.
         -h | --help) exec python3 "$here/proxy.py" --help ;;
     esac
@@ -47,4 +46,4 @@ if [ -n "$(find "$here/backend" -newer "$build/backend" 2>&1)" ]; then
     gcc -O2 -std=gnu11 -Wall -Wextra -Werror -o "$build/backend" "$here"/backend/*.c -lcrypto
 fi
 [ -z "$wants_build" ] || swift build -c release --product unstick >&2
-exec python3 "$here/proxy.py" "${unstick[@]}" --tools "$build" "$@"
+exec python3 "$here/proxy.py" "$@"
