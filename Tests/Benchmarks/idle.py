@@ -37,11 +37,15 @@ def measure_idle(contender, processes):
     request = (f"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {contender.cookie}\r\n\r\n").encode()
     with contextlib.ExitStack() as stack:
         connections = []
-        while len(connections) < CONNECTIONS:
-            connections += _open_batch(contender, request, stack, min(BATCH, CONNECTIONS - len(connections)))
-        time.sleep(SETTLE_SECONDS)
-        after, peak = memory_kib(contender.pid)
-        _expect_open(contender, connections)
+        try:
+            while len(connections) < CONNECTIONS:
+                connections += _open_batch(contender, request, stack, min(BATCH, CONNECTIONS - len(connections)))
+            time.sleep(SETTLE_SECONDS)
+            after, peak = memory_kib(contender.pid)
+            _expect_open(contender, connections)
+        except OSError as error:
+            raise BenchmarkError(
+                f"{contender.name}: after {len(connections)} idle connections: {error}") from None
     return {
         "residentKiBBefore": before,
         "residentKiBAfter": after,

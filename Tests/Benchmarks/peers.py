@@ -4,12 +4,14 @@ Every `start` takes the same arguments and returns a Contender; everything else 
 """
 
 import dataclasses
+import http.client
 import json
 import os
 import shutil
+import time
 import urllib.request
 
-from processes import BenchmarkError, free_ports, only_child
+from processes import START_SECONDS_MAX, BenchmarkError, free_ports, only_child
 
 #: Most client connections that a proxy is configured for.
 CONNECTIONS_MAX = 8000
@@ -77,9 +79,19 @@ def system_program(name):
 
 
 def affinity_cookie(port):
-    """The cookie that a proxy gives a new client; empty when it gives none. Over plain HTTP."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
-        return (answer.headers["Set-Cookie"] or "").split(";")[0]
+    """The cookie that a proxy gives a new client; empty when it gives none. Over plain HTTP.
+
+    Asks until there is a good answer: a proxy may listen before it knows that its backends are healthy.
+    """
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+                return (answer.headers["Set-Cookie"] or "").split(";")[0]
+        except (OSError, http.client.HTTPException) as error:
+            if time.monotonic() > deadline:
+                raise BenchmarkError(f"the proxy on port {port} gives no good answer: {error}") from None
+            time.sleep(0.05)
 
 
 def start_unstick(

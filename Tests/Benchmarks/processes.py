@@ -83,7 +83,7 @@ class Processes:
         return self
 
     def __exit__(self, *_):
-        for child in reversed(self.running):
+        for _, child in reversed(self.running):
             self._end(child)
 
     def path(self, name):
@@ -109,7 +109,7 @@ class Processes:
                     env=os.environ | (environment or {}))
             except OSError as error:
                 raise BenchmarkError(f"{name} cannot be started: {error}") from None
-        self.running.append(child)
+        self.running.append((name, child))
         deadline = time.monotonic() + START_SECONDS_MAX
         for port in ports:
             while not self._listens(port):
@@ -125,14 +125,17 @@ class Processes:
 
     def stop(self, pid):
         """Ends one of the processes before the others."""
-        for child in self.running:
-            if child.pid == pid:
-                self._end(child)
-                self.running.remove(child)
+        for entry in self.running:
+            if entry[1].pid == pid:
+                self._end(entry[1])
+                self.running.remove(entry)
                 return
 
-    def log_tail(self, name):
-        return self._tail(self.path(f"{name}.log"))
+    def ended(self):
+        """What there is to say of processes that ended by themselves; empty when none did."""
+        return "".join(
+            f"\n  {name} ended with {child.returncode}:\n{self._tail(self.path(f'{name}.log'))}"
+            for name, child in self.running if child.poll() is not None)
 
     @staticmethod
     def _listens(port):

@@ -106,7 +106,7 @@ def main():
                     results.append(scenario.measure(tools, settings, os.path.join(folder, scenario.name)))
                 except Skipped as reason:
                     skipped[scenario.name] = str(reason)
-                except (BenchmarkError, OSError, subprocess.TimeoutExpired) as error:
+                except BenchmarkError as error:
                     # The others may still be measured; the run fails all the same.
                     failed[scenario.name] = str(error)
                     progress(f"  failed: {error}")

@@ -1,6 +1,7 @@
 """The scenarios: which load, which contenders, and what is compared with what."""
 
 import dataclasses
+import http.client
 import os
 import re
 import subprocess
@@ -48,11 +49,12 @@ class Scenario:
 
     def measure(self, tools, settings, folder):
         with Processes(folder, settings.processors) as processes:
-            if self.phases:
-                return _measure_phases(self, tools, settings, processes)
-            if self.idle:
-                return _measure_idle(self, tools, settings, processes)
-            return _measure_peers(self, tools, settings, processes)
+            way = _measure_phases if self.phases else _measure_idle if self.idle else _measure_peers
+            try:
+                return way(self, tools, settings, processes)
+            except (BenchmarkError, OSError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
+                # A process that crashed is the better explanation.
+                raise BenchmarkError(f"{error}{processes.ended()}") from error
 
 
 SCENARIOS = [
