@@ -76,12 +76,15 @@ let package = Package(
         .target(
             name: "UnstickProxy",
             dependencies: [
-                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "SocketLoop", "UnstickCore", "UnstickCrypto",
+                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "SocketLoop", "UnstickCore",
+                "UnstickCrypto",
                 nio, nioPosix, nioSSL, nioHTTP2, nioHPACK, logging,
             ]
         ),
         // Spans to an OTLP/HTTP collector.
-        .target(name: "UnstickTelemetry", dependencies: ["UnstickCore", "UnstickCrypto", nio, nioHTTP1, httpClient, logging]),
+        .target(
+            name: "UnstickTelemetry",
+            dependencies: ["UnstickCore", "UnstickCrypto", nio, nioHTTP1, httpClient, logging]),
         // Control plane.
         .target(
             name: "UnstickCoordinator",

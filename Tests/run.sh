@@ -159,7 +159,8 @@ stage "Build" 3000 swift build --build-tests --explicit-target-dependency-import
     failed=$((failed + 1))
 }
 
-python_tests "Checks of the checks" 300 "$venv/bin/python" -m pytest -p no:cacheprovider Tests/Checks
+python_tests "Checks of the checks" 300 "$venv/bin/python" -m pytest -p no:cacheprovider Tests/Checks \
+    Tests/Benchmarks
 python_tests "Python bridge" 900 "$venv/bin/python" -m pytest -p no:cacheprovider --rootdir Sources/Bridges/python \
     -c Sources/Bridges/python/pyproject.toml Sources/Bridges/python/tests
 model_check

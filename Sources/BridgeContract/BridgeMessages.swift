@@ -27,15 +27,35 @@ public enum BridgeRequest {
     public static func value(
         authentication: String, phase: Phase, generation: Generation, expectation: BridgeExpectation
     ) -> String {
-        var text = "v=1; auth=\(authentication); phase=\(phase.name); gen=\(generation)"
+        var bytes: [UInt8] = []
+        append(authentication: authentication, phase: phase, generation: generation, to: &bytes)
+        append(expectation, to: &bytes)
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The part of the value that is the same for all requests of one second, phase and generation.
+    public static func append(
+        authentication: String, phase: Phase, generation: Generation, to bytes: inout [UInt8]
+    ) {
+        bytes.append(contentsOf: "v=1; auth=\(authentication); phase=\(phase.name); gen=\(generation)".utf8)
+    }
+
+    /// The rest of the value.
+    public static func append(_ expectation: BridgeExpectation, to bytes: inout [UInt8]) {
         switch expectation {
         case .none: break
-        case .want(let version): text += "; want=\(version)"
+        case .want(let version):
+            bytes.append(contentsOf: "; want=".utf8)
+            version.append(to: &bytes)
         case .put(let version, let codec, let ttl, let signature):
-            text += "; put=\(version); codec=\(codec); ttl=\(ttl); sig=\(signature)"
-        case .absent: text += "; absent"
+            bytes.append(contentsOf: "; put=".utf8)
+            version.append(to: &bytes)
+            bytes.append(contentsOf: "; codec=".utf8)
+            bytes.append(contentsOf: codec.utf8)
+            bytes.append(contentsOf: "; ttl=\(ttl); sig=".utf8)
+            bytes.append(contentsOf: signature.utf8)
+        case .absent: bytes.append(contentsOf: "; absent".utf8)
         }
-        return text
     }
 
     /// Value of the header of `PUT sessions/ID`. The phase comes along since from `stateless` on the store's version
@@ -97,97 +117,6 @@ public struct BridgeFormatError: Error, Sendable, Equatable, CustomStringConvert
     public var message: String
     public init(_ message: String) { self.message = message }
     public var description: String { "the bridge's Unstick-Session header cannot be used: \(message)" }
-}
-
-extension BridgeResponse {
-    /// Upper bound of what a session may live, in seconds (ten years): keeps expiry arithmetic far from overflow.
-    public static let ttlSecondsMax: Int64 = 315_360_000
-
-    /// Reads a header value: attributes `name=value` or `name`, separated by `;` and optional spaces; unknown ones
-    /// are ignored (a newer bridge may say more), repeated ones are refused.
-    public init(parsing value: some StringProtocol) throws(BridgeFormatError) {
-        var attributes: [(name: Substring, value: Substring)] = []
-        for part in Substring(value).split(separator: ";", omittingEmptySubsequences: false) {
-            let item = part.trimmingSpaces()
-            if item.isEmpty { continue }
-            guard attributes.count < 16 else { throw BridgeFormatError("more than 16 attributes") }
-            let equals = item.utf8.firstIndex(of: UInt8(ascii: "="))
-            let name = equals.map { item[..<$0] } ?? item
-            guard !attributes.contains(where: { $0.name == name }) else {
-                throw BridgeFormatError("'\(name.prefix(16))' appears twice")
-            }
-            attributes.append((name, equals.map { item[item.utf8.index(after: $0)...] } ?? ""))
-        }
-        func optional(_ name: String) -> Substring? { attributes.first { $0.name == name }?.value }
-        func required(_ name: String) throws(BridgeFormatError) -> String {
-            guard let value = optional(name), !value.isEmpty else { throw BridgeFormatError("'\(name)' is missing") }
-            return String(value)
-        }
-        func id(_ name: String = "id") throws(BridgeFormatError) -> String {
-            let value = try required(name)
-            guard value.utf8.count <= 4096 else { throw BridgeFormatError("'\(name)' is longer than 4096 bytes") }
-            return value
-        }
-        func ttl() throws(BridgeFormatError) -> Int64 {
-            guard let seconds = VersionTag.version(decimal: try required("ttl")), seconds <= UInt64(Self.ttlSecondsMax)
-            else { throw BridgeFormatError("'ttl' is not a number of seconds up to \(Self.ttlSecondsMax)") }
-            return Int64(seconds)
-        }
-        func version() throws(BridgeFormatError) -> UInt64 {
-            // Far below 2^63, so that no store's signed integers and no sum of two overflow.
-            guard let number = VersionTag.version(decimal: try required("ver")), number < 1 << 62 else {
-                throw BridgeFormatError("'ver' is not a version number")
-            }
-            return number
-        }
-        func versionTag() throws(BridgeFormatError) -> VersionTag {
-            guard let tag = VersionTag.tag(hex: try required("tag")) else {
-                throw BridgeFormatError("'tag' is not 8 hexadecimal digits")
-            }
-            return VersionTag(version: try version(), tag: tag)
-        }
-        func change() throws(BridgeFormatError) -> BridgeChange {
-            var base: VersionTag?
-            if let text = optional("base"), !text.isEmpty {
-                guard let parsed = VersionTag(text) else { throw BridgeFormatError("'base' is not VERSION-TAG") }
-                base = parsed
-            }
-            let codec = try required("codec")
-            guard codec.utf8.count <= 32 else { throw BridgeFormatError("'codec' is longer than 32 bytes") }
-            return BridgeChange(
-                id: try id(), version: try versionTag(), base: base, ttlSeconds: try ttl(), codec: codec)
-        }
-        let operation = try required("op")
-        switch operation {
-        case "put": answer = .put(try change())
-        case "rotate": answer = .rotate(try change(), old: try id("old"))
-        case "touch": answer = .touch(id: try id(), version: try versionTag(), ttlSeconds: try ttl())
-        case "destroy": answer = .destroy(id: try id(), version: try version(), ttlSeconds: try ttl())
-        case "none": answer = .none
-        case "late": answer = .late(id: try id())
-        case "missing": answer = .missing(id: try id())
-        case "stale":
-            answer = .stale(id: try id(), have: optional("have").flatMap { VersionTag($0) })
-        default: throw BridgeFormatError("'op' is '\(operation.prefix(16))', which contract version 1 does not know")
-        }
-        incarnation = try required("inst")
-        guard let bad = optional("bad") else {
-            unserializable = 0
-            return
-        }
-        guard let count = Int(bad), count >= 0 else { throw BridgeFormatError("'bad' is not a count") }
-        unserializable = count
-    }
-}
-
-extension Substring {
-    /// Without spaces and tabs at either end.
-    fileprivate func trimmingSpaces() -> Substring {
-        var text = self
-        while let first = text.utf8.first, first == 0x20 || first == 0x09 { text = text.dropFirst() }
-        while let last = text.utf8.last, last == 0x20 || last == 0x09 { text = text.dropLast() }
-        return text
-    }
 }
 
 /// Percent-encodes everything but RFC 3986's unreserved characters, as ids in endpoint paths are written.

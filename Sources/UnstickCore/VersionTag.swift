@@ -14,18 +14,26 @@ public struct VersionTag: Hashable, Sendable {
 
     /// Reads `VERSION-TAG`: decimal digits without a sign, a hyphen, 8 hexadecimal digits.
     public init?(_ text: some StringProtocol) {
-        let bytes = text.utf8
+        self.init(bytes: text.utf8)
+    }
+
+    /// Reads `VERSION-TAG` from UTF-8.
+    @inlinable
+    public init?(bytes: some Collection<UInt8>) {
         guard let hyphen = bytes.firstIndex(of: UInt8(ascii: "-")) else { return nil }
-        guard let tag = VersionTag.tag(hex: text[bytes.index(after: hyphen)...]) else { return nil }
-        guard let version = VersionTag.version(decimal: text[..<hyphen]) else { return nil }
+        guard let tag = VersionTag.tag(hex: bytes[bytes.index(after: hyphen)...]) else { return nil }
+        guard let version = VersionTag.version(decimal: bytes[..<hyphen]) else { return nil }
         self.init(version: version, tag: tag)
     }
 
     /// Reads decimal digits only; nil for a sign, an empty text, or more than 64 bits.
-    public static func version(decimal text: some StringProtocol) -> UInt64? {
+    public static func version(decimal text: some StringProtocol) -> UInt64? { version(decimal: text.utf8) }
+
+    @inlinable
+    public static func version(decimal bytes: some Collection<UInt8>) -> UInt64? {
         var value: UInt64 = 0
-        guard !text.isEmpty else { return nil }
-        for byte in text.utf8 {
+        guard !bytes.isEmpty else { return nil }
+        for byte in bytes {
             guard byte >= 0x30, byte <= 0x39 else { return nil }
             let (product, overflow) = value.multipliedReportingOverflow(by: 10)
             let (sum, carry) = product.addingReportingOverflow(UInt64(byte - 0x30))
@@ -36,10 +44,13 @@ public struct VersionTag: Hashable, Sendable {
     }
 
     /// Reads exactly 8 hexadecimal digits.
-    public static func tag(hex text: some StringProtocol) -> UInt32? {
+    public static func tag(hex text: some StringProtocol) -> UInt32? { tag(hex: text.utf8) }
+
+    @inlinable
+    public static func tag(hex bytes: some Collection<UInt8>) -> UInt32? {
         var value: UInt32 = 0
         var digits = 0
-        for byte in text.utf8 {
+        for byte in bytes {
             let digit: UInt8
             switch byte {
             case 0x30...0x39: digit = byte - 0x30
@@ -52,6 +63,26 @@ public struct VersionTag: Hashable, Sendable {
             value = value << 4 | UInt32(digit)
         }
         return digits == 8 ? value : nil
+    }
+
+    /// Writes `VERSION-TAG` without making a string.
+    public func append(to bytes: inout [UInt8]) {
+        var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        withUnsafeMutableBytes(of: &digits) { digits in
+            var start = digits.count
+            var rest = version
+            repeat {
+                start -= 1
+                digits[start] = UInt8(truncatingIfNeeded: rest % 10) + 0x30
+                rest /= 10
+            } while rest > 0
+            bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: digits[start...]))
+        }
+        bytes.append(0x2d)
+        for shift in stride(from: 28, through: 0, by: -4) {
+            let digit = UInt8(truncatingIfNeeded: tag >> UInt32(shift)) & 0xf
+            bytes.append(digit < 10 ? digit + 0x30 : digit + 0x57)
+        }
     }
 
     /// The tag as 8 lower-case hexadecimal digits.

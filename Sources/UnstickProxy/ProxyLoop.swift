@@ -57,6 +57,8 @@ final class ProxyLoop {
 
     private var authenticationSecond: Int64 = 0
     private var authentication = ""
+    private var bridgePrefix = BridgePrefix()
+    private var bridgeScratch: [UInt8] = []
     /// Told when a grace period may have ended or a table was applied.
     private let acknowledgementMayHaveMoved: @Sendable (Epoch?) -> Void
 
@@ -164,18 +166,39 @@ final class ProxyLoop {
         return authentication
     }
 
+    /// The bridge contract's request header lines, in memory that is used again for the next request.
     func bridgeLines(phase: Phase, generation: Generation, expectation: BridgeExpectation, inlineState: ByteBuffer?)
         -> [UInt8]
     {
-        let value = BridgeRequest.value(
-            authentication: currentAuthentication(), phase: phase, generation: generation, expectation: expectation)
-        var lines = Array("\(BridgeHeader.session): \(value)\r\n".utf8)
-        if let inlineState {
-            lines += Array("\(BridgeHeader.state): ".utf8)
-            lines += inlineState.withUnsafeReadableBytes { Base64URL.encode($0) }
-            lines += [0x0d, 0x0a]
+        let authentication = currentAuthentication()
+        if bridgePrefix.second != authenticationSecond || bridgePrefix.phase != phase
+            || bridgePrefix.generation != generation
+        {
+            bridgePrefix = BridgePrefix(second: authenticationSecond, phase: phase, generation: generation)
+            bridgePrefix.bytes.append(contentsOf: "\(BridgeHeader.session): ".utf8)
+            BridgeRequest.append(
+                authentication: authentication, phase: phase, generation: generation, to: &bridgePrefix.bytes)
         }
-        return lines
+        bridgeScratch.removeAll(keepingCapacity: true)
+        bridgeScratch.append(contentsOf: bridgePrefix.bytes)
+        BridgeRequest.append(expectation, to: &bridgeScratch)
+        bridgeScratch.append(0x0d)
+        bridgeScratch.append(0x0a)
+        if let inlineState {
+            bridgeScratch.append(contentsOf: "\(BridgeHeader.state): ".utf8)
+            bridgeScratch += inlineState.withUnsafeReadableBytes { Base64URL.encode($0) }
+            bridgeScratch.append(0x0d)
+            bridgeScratch.append(0x0a)
+        }
+        return bridgeScratch
+    }
+
+    /// The part of the bridge's header that many requests share.
+    private struct BridgePrefix {
+        var second: Int64 = -1
+        var phase = Phase.sticky
+        var generation = Generation.none
+        var bytes: [UInt8] = []
     }
 
     // MARK: Connections

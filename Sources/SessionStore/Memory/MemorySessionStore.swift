@@ -21,7 +21,12 @@ public final class MemorySessionStore: SessionStore {
     /// Ids are compared by their bytes: Swift's own comparison of strings takes canonically equivalent ones for the same.
     struct Key: Hashable, Comparable {
         let id: String
-        static func == (lhs: Key, rhs: Key) -> Bool { lhs.id.utf8.elementsEqual(rhs.id.utf8) }
+        static func == (lhs: Key, rhs: Key) -> Bool {
+            let bytes = lhs.id.utf8.withContiguousStorageIfAvailable { one in
+                rhs.id.utf8.withContiguousStorageIfAvailable { one.count == $0.count && one.elementsEqual($0) }
+            }
+            return bytes.flatMap { $0 } ?? lhs.id.utf8.elementsEqual(rhs.id.utf8)
+        }
         static func < (lhs: Key, rhs: Key) -> Bool { lhs.id.utf8.lexicographicallyPrecedes(rhs.id.utf8) }
         func hash(into hasher: inout Hasher) {
             var id = id
@@ -75,7 +80,11 @@ public final class MemorySessionStore: SessionStore {
     }
 
     public func version(of id: String, on eventLoop: any EventLoop) -> EventLoopFuture<StoredVersion?> {
-        load(id, on: eventLoop).map { $0?.stored }
+        answer(on: eventLoop) { () throws(StoreError) in
+            try SessionRecord.check(id: id)
+            let key = Key(id: id)
+            return live(shard(key).records.withLock { $0[key] })?.stored
+        }
     }
 
     public func load(_ id: String, on eventLoop: any EventLoop) -> EventLoopFuture<SessionRecord?> {

@@ -94,7 +94,8 @@ extension Exchange {
         guard let field = response.headers.first(.unstickSession) else { return nil }
         let parsed: BridgeResponse
         do {
-            parsed = try BridgeResponse(parsing: field.value.text(in: bytes))
+            parsed = try BridgeResponse(
+                parsing: field.value.bytes(in: bytes), knownID: knownSessionID, knownIncarnation: pool.incarnation)
         } catch {
             loop.logger.warning("\(error)", metadata: ["instance": "\(pool.name)"])
             return nil

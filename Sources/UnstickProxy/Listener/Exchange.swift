@@ -76,6 +76,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     /// Where the session id stands in `head`; nil: the request has none.
     var sessionSlice: ByteSlice?
     var sessionHash: UInt64?
+    private(set) var knownSessionID: String?
     /// Index of the instance that the affinity names; nil: none or not one of ours.
     var affinity: Int?
     var affinityCookiePresent = false
@@ -140,8 +141,12 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
 
     /// The id as the client presents it. Made when it is asked for: `sticky` never does.
     var sessionID: String? {
+        if let knownSessionID { return knownSessionID }
         guard let sessionSlice else { return nil }
-        return head.withUnsafeReadableBytes { String(decoding: sessionSlice.bytes(in: $0), as: UTF8.self) }
+        knownSessionID = head.withUnsafeReadableBytes {
+            String(decoding: sessionSlice.bytes(in: $0), as: UTF8.self)
+        }
+        return knownSessionID
     }
 
     /// Beyond this much unread input the client is not read until the instance takes more, and likewise in the other
@@ -344,6 +349,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         heldEnd = nil
         sessionSlice = nil
         sessionHash = nil
+        knownSessionID = nil
         stored = nil
         bodyChunks = nil
         responseChunks = nil

@@ -13,12 +13,6 @@ extension Serving.Part {
         return Serving.Part(
             name: "listen", address: "\(listen)",
             run: { ready in
-                // A proxy registers before it listens, and one that is registered holds up every step: what cannot
-                // listen must not get that far.
-                let probe = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-                    .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-                    .bind(host: listen.host, port: listen.port).get()
-                try await probe.close()
                 try await proxy.run { _ in ready() }
             },
             stop: { proxy.stop() })
