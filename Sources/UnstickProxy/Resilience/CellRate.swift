@@ -13,7 +13,7 @@ struct CellRate {
     private let scale: UInt64
     /// How far ahead of the clock the arrival time may be when a request comes.
     let tolerance: UInt64
-    private let ticksPerSecond: UInt64
+    private let ticksPerSecond: Double
 
     /// - Parameters:
     ///   - count: requests per `period`; a rate above a million a second counts as a million.
@@ -22,7 +22,7 @@ struct CellRate {
         let nanoseconds = Double(max(1, TimeAmount(period).nanoseconds))
         let perNanosecond = min(Double(max(1, count)) / nanoseconds, 1e-3)
         scale = UInt64(perNanosecond * Double(CellRate.cell) * 0x1p64)
-        ticksPerSecond = max(1, UInt64(perNanosecond * 1e9 * Double(CellRate.cell)))
+        ticksPerSecond = perNanosecond * 1e9 * Double(CellRate.cell)
         tolerance = UInt64(min(1_000_000, max(1, burst)) - 1) * CellRate.cell
     }
 
@@ -42,7 +42,7 @@ struct CellRate {
     func debt(_ arrival: UInt64, at now: UInt64) -> UInt64 {
         let ahead = (arrival &- now) & CellRate.timeMask
         // Loops read the clock at slightly different times: allow a second.
-        return ahead > tolerance + CellRate.cell + max(ticksPerSecond, CellRate.cell) ? 0 : ahead
+        return ahead > tolerance + CellRate.cell + max(UInt64(ticksPerSecond), CellRate.cell) ? 0 : ahead
     }
 
     func verdict(arrival: UInt64, now: UInt64) -> Verdict {
@@ -53,6 +53,6 @@ struct CellRate {
 
     /// Whole seconds for `Retry-After` (RFC 9110 section 10.2.3), rounded up, at least 1.
     func seconds(_ ticks: UInt64) -> Int {
-        Int(max(1, (ticks + ticksPerSecond - 1) / ticksPerSecond))
+        Int(max(1, (Double(ticks) / ticksPerSecond).rounded(.up)))
     }
 }
