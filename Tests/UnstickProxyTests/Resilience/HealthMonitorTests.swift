@@ -7,7 +7,7 @@ import UnstickCore
 
 @testable import UnstickProxy
 
-@Suite("Health monitor")
+@Suite("Health monitor", .timeLimit(.minutes(1)))
 struct HealthMonitorTests {
     /// A monitor's report.
     struct Verdict: Sendable, Equatable {
