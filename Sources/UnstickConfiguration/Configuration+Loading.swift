@@ -61,9 +61,18 @@ extension Configuration {
         var rows: [String] = []
         for key in ConfigurationTable.file(nil).keys {
             rows.append(row(key.path, key.defaultText(draft), key.expected, key.meaning))
-            guard key.path == "instances" else { continue }
-            for key in ConfigurationTable.instance.keys {
-                rows.append(row("instances[].\(key.path)", key.defaultText(InstanceDraft()), key.expected, key.meaning))
+            switch key.path {
+            case "instances":
+                for key in ConfigurationTable.instance.keys {
+                    rows.append(
+                        row("instances[].\(key.path)", key.defaultText(InstanceDraft()), key.expected, key.meaning))
+                }
+            case "rate-limits":
+                for key in ConfigurationTable.rateLimit.keys {
+                    rows.append(
+                        row("rate-limits[].\(key.path)", key.defaultText(RateLimitDraft()), key.expected, key.meaning))
+                }
+            default: break
             }
         }
         return "| key | default | value | meaning |\n|---|---|---|---|\n" + rows.joined(separator: "\n") + "\n"

@@ -24,6 +24,8 @@ public struct Configuration: Sendable, Equatable {
     public var migration: Migration
     public var limits: Limits
     public var timeouts: Timeouts
+    /// Retries, circuit breaker, ejection, rate limits, slow clients.
+    public var resilience = Resilience()
     public var proxy: Proxy
     public var coordinator: Coordinator
     /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Default: nobody's.
@@ -153,20 +155,6 @@ public struct Configuration: Sendable, Equatable {
         case random
     }
 
-    /// Active checks of every instance.
-    public struct Health: Sendable, Equatable {
-        /// Origin-form target of the check. Default `/healthz`.
-        public var path: String
-        /// Between two checks of one instance. 100 ms to 1 h, default 2 s.
-        public var interval: Duration
-        /// 10 ms to 1 min and not above ``interval``; default 1 s.
-        public var timeout: Duration
-        /// Good checks in a row that bring an instance back. 1 to 100, default 2.
-        public var rise: Int
-        /// Bad checks in a row that take it out. 1 to 100, default 3.
-        public var fall: Int
-    }
-
     public struct Migration: Sendable, Equatable {
         /// What the operator types to complete it. Default `migration`.
         public var name: String
@@ -192,21 +180,6 @@ public struct Configuration: Sendable, Equatable {
         public var upstreamConnections: Int
         /// A session's serialized state. 1 KiB to 256 MiB, default 16 MiB.
         public var state: Int
-    }
-
-    public struct Timeouts: Sendable, Equatable {
-        /// Until an instance accepts a connection. Default 2 s.
-        public var connect: Duration
-        /// Until an instance's response head. Default 60 s.
-        public var response: Duration
-        /// Of a kept connection without a request. Default 75 s.
-        public var idle: Duration
-        /// From a request's first byte to the end of its head. Default 15 s.
-        public var clientHead: Duration
-        /// Of one store operation. Default 5 s.
-        public var store: Duration
-        /// For requests in flight when the process is told to stop. Default 30 s.
-        public var shutdown: Duration
     }
 
     /// Of a data plane process.

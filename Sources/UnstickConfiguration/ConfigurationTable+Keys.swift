@@ -29,7 +29,8 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     /// Every key of the file.
     static func file(_ document: YAMLDocument?) -> ConfigurationTable {
         ConfigurationTable(
-            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + limitKeys + planeKeys)
+            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + healthKeys + limitKeys
+                + timeoutKeys + resilienceKeys(document) + planeKeys)
     }
 
     private typealias Key = ConfigurationKey<ConfigurationDraft>
@@ -122,32 +123,12 @@ extension ConfigurationTable where Root == ConfigurationDraft {
         [
             Key(
                 "balance", .word(Configuration.Balance.allCases), \.configuration.balance,
-                "How requests without a home are spread."),
-            Key(
-                "health.path",
-                .target,
-                \.configuration.health.path,
-                "Target of the health check; 2xx and 3xx are good."
-            ),
-            Key(
-                "health.interval", .duration(.milliseconds(100)...(.seconds(3600))), \.configuration.health.interval,
-                "Between two checks of an instance."),
-            Key(
-                "health.timeout", .duration(.milliseconds(10)...(.seconds(60))), \.configuration.health.timeout,
-                "Of one check; not above `health.interval`."),
-            Key(
-                "health.rise",
-                .count(1...100),
-                \.configuration.health.rise,
-                "Good checks in a row that bring it back."
-            ),
-            Key("health.fall", .count(1...100), \.configuration.health.fall, "Bad checks in a row that take it out."),
+                "How requests without a home are spread.")
         ]
     }
 
     private static var limitKeys: [Key] {
-        let wait: ClosedRange<Duration> = .milliseconds(10)...(.seconds(3600))
-        return [
+        [
             Key(
                 "limits.head",
                 .size(1 << 10...1 << 20),
@@ -176,23 +157,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
                 \.configuration.limits.state,
                 "Largest serialized session."
             ),
-            Key("timeouts.connect", .duration(wait), \.configuration.timeouts.connect, "Until an instance accepts."),
-            Key(
-                "timeouts.response", .duration(wait), \.configuration.timeouts.response,
-                "Until an instance's response head."),
-            Key(
-                "timeouts.idle",
-                .duration(wait),
-                \.configuration.timeouts.idle,
-                "Of a kept connection without a request."
-            ),
-            Key(
-                "timeouts.client-head", .duration(wait), \.configuration.timeouts.clientHead,
-                "From a request's first byte to the end of its head."),
-            Key("timeouts.store", .duration(wait), \.configuration.timeouts.store, "Of one store operation."),
-            Key(
-                "timeouts.shutdown", .duration(.zero...(.seconds(3600))), \.configuration.timeouts.shutdown,
-                "For requests in flight when the process is told to stop."),
         ]
     }
 

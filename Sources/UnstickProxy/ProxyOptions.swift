@@ -16,6 +16,8 @@ public struct ProxyOptions: Sendable {
     public var health: Health
     public var limits: Limits
     public var timeouts: Timeouts
+    /// Retries, circuit breaker, ejection, rate limits, slow clients.
+    public var resilience = Resilience()
     /// Shared with the bridges; nil only when no migration is configured, then phases above `sticky` are refused.
     public var secret: BridgeSecret
     /// What to route to until the coordinator's first table is here.
@@ -68,18 +70,6 @@ public struct ProxyOptions: Sendable {
 
     public enum Balance: Sendable { case leastConnections, roundRobin, random }
 
-    public struct Health: Sendable {
-        /// Path that answers 200 to 399 when the instance can serve; nil: no active checks.
-        public var path: String? = "/healthz"
-        public var interval: Duration = .seconds(2)
-        public var timeout: Duration = .seconds(1)
-        /// Successes in a row that make an instance healthy.
-        public var rise = 2
-        /// Failures in a row that make it unhealthy.
-        public var fall = 3
-        public init() {}
-    }
-
     public struct Limits: Sendable {
         public var headBytes = 64 * 1024
         public var targetBytes = 8 * 1024
@@ -98,27 +88,6 @@ public struct ProxyOptions: Sendable {
         public var stateBytes = 16 << 20
         /// Sessions that may be remembered as dirty on one event loop.
         public var dirtySessions = 100_000
-        public init() {}
-    }
-
-    public struct Timeouts: Sendable {
-        public var connect: Duration = .seconds(2)
-        /// From the request's last forwarded byte to the response head.
-        public var response: Duration = .seconds(60)
-        /// Without a byte in either direction while a body streams.
-        public var stream: Duration = .seconds(300)
-        /// Between two requests of a client.
-        public var idle: Duration = .seconds(75)
-        /// For a whole request head.
-        public var clientHead: Duration = .seconds(15)
-        /// Unused connections to instances are closed after this long; below what common servers allow.
-        public var upstreamIdle: Duration = .seconds(20)
-        /// For one store operation.
-        public var store: Duration = .seconds(5)
-        /// For requests in flight at a graceful stop.
-        public var shutdown: Duration = .seconds(30)
-        /// How long a start waits for the coordinator's table before it serves as phase 2.
-        public var firstTable: Duration = .seconds(3)
         public init() {}
     }
 }

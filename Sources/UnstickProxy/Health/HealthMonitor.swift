@@ -1,138 +1,135 @@
-import HTTPWire
 import NIOCore
 import NIOPosix
 import UnstickCore
 
-/// Asks every instance of the table for its health path, again and again, on one event loop, and tells all loops.
+/// Asks every instance for its health path, again and again, on one event loop of NIO's own, and reports each verdict.
+/// Everything here happens on that loop; the report's receiver hops to where it needs the result.
+///
+/// Each instance has its own rhythm (``HealthCheckSchedule``): instances are not all asked at once, and one that is not
+/// healthy is asked more often.
 final class HealthMonitor {
-    private let options: ProxyOptions.Health
-    private let eventLoop: any EventLoop
-    /// Called on the monitor's loop with each result: name, healthy, reason.
-    private let report: (String, Bool, String?) -> Void
-    private var states: [String: HealthState] = [:]
-    private var checking: Set<String> = []
-    private var stopped = false
+    /// Handlers that stand between the socket and the check, such as TLS; called on the monitor's loop for each check.
+    typealias TransportHandlers = (RoutingTable.Instance) throws -> [any ChannelHandler]
 
-    init(options: ProxyOptions.Health, eventLoop: any EventLoop, report: @escaping (String, Bool, String?) -> Void) {
-        self.options = options
-        self.eventLoop = eventLoop
-        self.report = report
+    private struct Watched {
+        var instance: RoutingTable.Instance
+        var state: HealthState
+        /// Of the check under way, or nil.
+        var check: UInt64?
+        var timer: Scheduled<Void>?
     }
 
-    func stop() { stopped = true }
+    private let options: ProxyOptions.Health
+    private let eventLoop: any EventLoop
+    private let transport: TransportHandlers?
+    /// Called on the monitor's loop with each result: name, healthy, reason.
+    private let report: (String, Bool, String?) -> Void
+    private var schedule: HealthCheckSchedule
+    private var watched: [String: Watched] = [:]
+    private var lastCheck: UInt64 = 0
+    private var stopped = false
 
-    /// Starts one check of each instance that has none under way.
-    func checkAll(_ instances: [RoutingTable.Instance]) {
-        guard let path = options.path, !stopped else { return }
+    /// - Parameters:
+    ///   - seed: of the pauses' jitter.
+    ///   - transport: what `https` instances need; nil: plain sockets.
+    ///   - report: called on `eventLoop` as soon as an instance's verdict is known, and after every check from then on:
+    ///     name, whether it is healthy, and why the last check failed (nil when it did not).
+    init(
+        options: ProxyOptions.Health, eventLoop: any EventLoop, seed: UInt64 = .random(in: 0 ... .max),
+        transport: TransportHandlers? = nil, report: @escaping (String, Bool, String?) -> Void
+    ) {
+        self.options = options
+        self.eventLoop = eventLoop
+        self.transport = transport
+        self.report = report
+        schedule = HealthCheckSchedule(options: options, seed: seed)
+    }
+
+    /// Ends all checks; results of those under way are dropped.
+    func stop() {
+        stopped = true
+        for entry in watched.values { entry.timer?.cancel() }
+        watched = [:]
+    }
+
+    /// Watches exactly these instances from now on. New ones, and those with a new address, are checked at once and
+    /// have no verdict; the others keep their rhythm.
+    func watch(_ instances: [RoutingTable.Instance]) {
+        guard options.path != nil, !stopped else { return }
         let names = Set(instances.map(\.name))
-        states = states.filter { names.contains($0.key) }
-        for instance in instances where !checking.contains(instance.name) {
-            checking.insert(instance.name)
-            check(instance, path: path)
+        for (name, entry) in watched where !names.contains(name) {
+            entry.timer?.cancel()
+            watched[name] = nil
+        }
+        for instance in instances {
+            if let entry = watched[instance.name] {
+                guard entry.instance.url != instance.url else { continue }
+                entry.timer?.cancel()
+            }
+            watched[instance.name] = Watched(
+                instance: instance, state: HealthState(rise: options.rise, fall: options.fall))
+            check(instance.name)
         }
     }
 
-    private func check(_ instance: RoutingTable.Instance, path: String) {
-        let address = InstanceAddress(url: instance.url)
+    /// ``watch(_:)`` under the name that the present caller uses.
+    func checkAll(_ instances: [RoutingTable.Instance]) { watch(instances) }
+
+    private func check(_ name: String) {
+        guard let path = options.path, let entry = watched[name], entry.check == nil else { return }
+        lastCheck &+= 1
+        let number = lastCheck
+        watched[name]?.check = number
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
-        let name = instance.name
+        let pause = schedule.pause(isHealthy: entry.state.isHealthy)
+        watched[name]?.timer = eventLoop.scheduleTask(in: pause) { bound.value.pauseEnded(name) }
+
+        let address = InstanceAddress(url: entry.instance.url)
         let timeout = TimeAmount(options.timeout)
+        let question = HealthCheckHandler.Question(
+            host: options.host ?? "\(address.host.contains(":") ? "[\(address.host)]" : address.host):\(address.port)",
+            path: path, statuses: options.statuses, timeout: timeout, deadline: .now() + timeout)
+        let instance = entry.instance
         ClientBootstrap(group: eventLoop)
             .connectTimeout(timeout)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let handler = HealthCheckHandler(
-                        host: address.host, port: address.port, path: path, timeout: timeout
-                    ) { reason in
-                        bound.value.finished(name, reason: reason)
-                    }
-                    try channel.pipeline.syncOperations.addHandler(handler)
+                    let pipeline = channel.pipeline.syncOperations
+                    for handler in try bound.value.transport?(instance) ?? [] { try pipeline.addHandler(handler) }
+                    try pipeline.addHandler(
+                        HealthCheckHandler(question) { reason in
+                            bound.value.finished(name, check: number, reason: reason)
+                        })
                 }
             }
             .connect(host: address.host, port: address.port)
             .whenFailure { error in
-                if let error = error as? NIOConnectionError, let first = error.connectionErrors.first {
-                    bound.value.finished(name, reason: "\(first.error)")
-                } else {
-                    bound.value.finished(name, reason: "cannot connect within \(bound.value.options.timeout)")
-                }
+                let reason =
+                    switch error {
+                    case let error as NIOConnectionError: error.connectionErrors.first.map { "\($0.error)" }
+                    case ChannelError.connectTimeout: nil as String?
+                    default: "\(error)"
+                    }
+                bound.value.finished(
+                    name, check: number, reason: reason ?? "cannot connect within \(bound.value.options.timeout)")
             }
     }
 
-    private func finished(_ name: String, reason: String?) {
-        guard checking.remove(name) != nil else { return }
-        var state = states[name] ?? HealthState(rise: options.rise, fall: options.fall)
-        _ = state.record(success: reason == nil)
-        states[name] = state
-        if let healthy = state.isHealthy { report(name, healthy, reason) }
-    }
-}
-
-/// One health request on a connection of its own: a check that shares the pool's connections would not see an
-/// instance that accepts no new ones.
-private final class HealthCheckHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let host: String
-    private let port: Int
-    private let path: String
-    private let timeout: TimeAmount
-    private var completion: ((String?) -> Void)?
-    private var response = ResponseHead()
-    private var input = ByteBuffer()
-    private var timer: Scheduled<Void>?
-
-    init(host: String, port: Int, path: String, timeout: TimeAmount, completion: @escaping (String?) -> Void) {
-        self.host = host
-        self.port = port
-        self.path = path
-        self.timeout = timeout
-        self.completion = completion
+    /// A check that is still under way (a timeout about as long as the pause) is not asked a second time.
+    private func pauseEnded(_ name: String) {
+        guard let entry = watched[name] else { return }
+        guard entry.check != nil else { return check(name) }
+        watched[name]?.timer = nil
     }
 
-    func channelActive(context: ChannelHandlerContext) {
-        var out = ByteBuffer()
-        out.writeString(
-            "GET \(path) HTTP/1.1\r\nHost: \(host.contains(":") ? "[\(host)]" : host):\(port)\r\n"
-                + "User-Agent: unstick-health\r\nConnection: close\r\n\r\n")
-        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
-        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        let timeout = timeout
-        timer = context.eventLoop.scheduleTask(in: timeout) {
-            let (handler, context) = bound.value
-            handler.finish(context, "no answer within \(timeout.nanoseconds / 1_000_000) ms")
-        }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard completion != nil else { return }
-        var bytes = unwrapInboundIn(data)
-        input.writeBuffer(&bytes)
-        do {
-            let complete = try input.withBytes { (bytes) throws(HTTPWireError) in
-                try response.parse(bytes, answering: .get)
-            }
-            guard complete else { return }
-            finish(context, (200..<400).contains(response.status) ? nil : "answered \(response.status)")
-        } catch {
-            finish(context, "answered something that is not HTTP")
-        }
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        finish(context, "closed the connection without an answer")
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        finish(context, "\(error)")
-    }
-
-    private func finish(_ context: ChannelHandlerContext, _ reason: String?) {
-        timer?.cancel()
-        guard let completion else { return }
-        self.completion = nil
-        context.close(promise: nil)
-        completion(reason)
+    private func finished(_ name: String, check number: UInt64, reason: String?) {
+        // A result for an address that the instance no longer has, or of an instance that is gone, says nothing.
+        guard var entry = watched[name], entry.check == number else { return }
+        entry.check = nil
+        _ = entry.state.record(success: reason == nil)
+        watched[name] = entry
+        if let healthy = entry.state.isHealthy { report(name, healthy, reason) }
+        // The pause was shorter than the check.
+        if watched[name]?.timer == nil { check(name) }
     }
 }

@@ -20,11 +20,6 @@ extension Configuration {
             case .roundRobin, .weightedRoundRobin: .roundRobin
             case .random: .random
             }
-        options.health.path = health.path
-        options.health.interval = health.interval
-        options.health.timeout = health.timeout
-        options.health.rise = health.rise
-        options.health.fall = health.fall
         options.limits.headBytes = limits.head
         options.limits.targetBytes = limits.target
         options.limits.headFields = limits.fields
@@ -34,12 +29,9 @@ extension Configuration {
         // Configured for the whole process, kept by each event loop; at least one, or a loop could not forward at all.
         options.limits.upstreamConnections = max(1, limits.upstreamConnections / max(1, proxy.threads))
         options.limits.stateBytes = limits.state
-        options.timeouts.connect = timeouts.connect
-        options.timeouts.response = timeouts.response
-        options.timeouts.idle = timeouts.idle
-        options.timeouts.clientHead = timeouts.clientHead
-        options.timeouts.store = timeouts.store
-        options.timeouts.shutdown = timeouts.shutdown
+        options.health = healthOptions
+        options.timeouts = timeoutOptions
+        options.resilience = resilienceOptions
         return options
     }
 
