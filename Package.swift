@@ -108,6 +108,8 @@ let package = Package(
                 "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
                 "UnstickDemo", "UnstickProxy", "UnstickSoak", "UnstickTelemetry", "UnstickTerminal",
                 nio, nioPosix, logging, httpClient,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

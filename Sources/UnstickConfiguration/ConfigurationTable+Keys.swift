@@ -29,7 +29,8 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     /// Every key of the file.
     static func file(_ document: YAMLDocument?) -> ConfigurationTable {
         ConfigurationTable(
-            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + limitKeys + planeKeys)
+            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + limitKeys + planeKeys
+                + observationKeys)
     }
 
     private typealias Key = ConfigurationKey<ConfigurationDraft>
@@ -213,10 +214,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
                 "proxy.coordinator", .optional(.httpURL), \.configuration.proxy.coordinator,
                 "The coordinator's API; needed by `unstick proxy`, without meaning for `unstick up`."),
             Key(
-                "proxy.admin", .optional(.listenAddress), \.configuration.proxy.admin,
-                "`/metrics` and `/healthz` of a proxy on its own. Needs `admin-token-file` unless it is a loopback address."
-            ),
-            Key(
                 "coordinator.journal", .filePath, \.configuration.coordinator.journal, "The journal's SQLite file."),
             Key(
                 "coordinator.acknowledge-timeout", .duration(.seconds(1)...longest),
@@ -233,18 +230,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
             Key(
                 "coordinator.require-rehearsal", .truth, \.configuration.coordinator.requireRehearsal,
                 "Whether `switch` demands a rehearsed rollback."),
-            Key(
-                "log.level",
-                .word(Configuration.Log.Level.allCases),
-                \.configuration.log.level,
-                "The least level written."
-            ),
-            Key(
-                "log.format",
-                .word(Configuration.Log.Format.allCases),
-                \.configuration.log.format,
-                "One line per event."
-            ),
         ]
     }
 }

@@ -18,6 +18,7 @@ public struct ProxyOptions: Sendable {
     public var timeouts: Timeouts
     /// Shared with the bridges; nil only when no migration is configured, then phases above `sticky` are refused.
     public var secret: BridgeSecret
+    public var observation = ObservationOptions()
     /// What to route to until the coordinator's first table is here.
     public var instances: [RoutingTable.Instance]
 

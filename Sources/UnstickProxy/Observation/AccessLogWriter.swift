@@ -38,7 +38,13 @@ public final class AccessLogWriter: Sendable {
     /// 4 MiB together.
     static let batchesMax = 64
 
-    private let target: ObservationOptions.AccessLog.Target
+    public enum Target: Sendable, Equatable {
+        case standardOutput
+        /// Appended to; opened anew by ``reopen()``.
+        case file(String)
+    }
+
+    private let target: Target
     private let state: Mutex<State>
     private let queue = DispatchQueue(label: "unstick.access-log")
     private let logger: Logger
@@ -49,7 +55,7 @@ public final class AccessLogWriter: Sendable {
     }
 
     /// Opens the file, which is made with mode 0640 when there is none.
-    public init(target: ObservationOptions.AccessLog.Target, logger: Logger) throws(Failure) {
+    public init(target: Target, logger: Logger) throws(Failure) {
         self.target = target
         self.logger = logger
         state = Mutex(State(descriptor: try Self.open(target)))
@@ -60,7 +66,7 @@ public final class AccessLogWriter: Sendable {
         if case .file = target, descriptor >= 0 { Glibc.close(descriptor) }
     }
 
-    private static func open(_ target: ObservationOptions.AccessLog.Target) throws(Failure) -> Int32 {
+    private static func open(_ target: Target) throws(Failure) -> Int32 {
         guard case .file(let path) = target else { return STDOUT_FILENO }
         let descriptor = Glibc.open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o640)
         guard descriptor >= 0 else {
@@ -226,8 +232,8 @@ final class LoopAccessLog {
     /// Lines that no batch could take.
     private(set) var dropped: UInt64 = 0
 
-    init(writer: AccessLogWriter, options: ObservationOptions.AccessLog, secretParameters: [String]) {
-        self.writer = writer
+    init(_ options: ObservationOptions.AccessLog, secretParameters: [String]) {
+        writer = options.writer
         format = AccessLogFormat(
             format: options.format,
             redaction: LogRedaction(parameters: secretParameters, showsQuery: options.showsQuery))

@@ -40,20 +40,15 @@ final class LoopObserver {
     }
 
     /// - Parameters:
-    ///   - accessLogWriter: shared by the loops; nil with no access log configured.
     ///   - secretParameters: names of URL parameters whose values are never logged.
     ///   - proxyName: for spans.
     ///   - sessionHash: keyed, see `BridgeSecret.sessionHash`.
     init(
-        options: ObservationOptions, accessLogWriter: AccessLogWriter?, secretParameters: [String], proxyName: String,
+        options: ObservationOptions, secretParameters: [String], proxyName: String,
         now: NIODeadline, clock: @escaping WallClock, random: ObservationRandom,
         sessionHash: @escaping (String) -> String
     ) {
-        if let log = options.accessLog, let accessLogWriter {
-            accessLog = LoopAccessLog(writer: accessLogWriter, options: log, secretParameters: secretParameters)
-        } else {
-            accessLog = nil
-        }
+        accessLog = options.accessLog.map { LoopAccessLog($0, secretParameters: secretParameters) }
         identifier = options.requestID.flatMap { Identifier($0) }
         let redaction = LogRedaction(
             parameters: secretParameters, showsQuery: options.accessLog?.showsQuery ?? false)

@@ -21,20 +21,16 @@ public struct ObservationOptions: Sendable {
 
     public struct AccessLog: Sendable {
         public enum Format: Sendable { case json, combined }
-        public enum Target: Sendable, Equatable {
-            case standardOutput
-            /// Appended to; opened anew when the process is told so (SIGHUP).
-            case file(String)
-        }
+        /// Shared by the event loops; flushed and let go of by the composing program.
+        public var writer: AccessLogWriter
         public var format = Format.json
-        public var target = Target.standardOutput
         /// Whether the query is shown. A session id in it is redacted in any case.
         public var showsQuery = true
         /// Answers with a lower status are left out. 0 to 599.
         public var statusMin: UInt16 = 0
         /// Share of the answers below 500 that are logged, 0 to 1; those of 500 and up always are.
         public var sample = 1.0
-        public init() {}
+        public init(writer: AccessLogWriter) { self.writer = writer }
     }
 
     public struct RequestIdentifier: Sendable {
