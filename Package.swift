@@ -149,7 +149,8 @@ let package = Package(
         ),
         .testTarget(
             name: "UnstickTelemetryTests",
-            dependencies: ["UnstickCore", "UnstickTelemetry", nio, nioPosix, nioHTTP1, httpClient, logging]
+            dependencies: ["UnstickCore", "UnstickTelemetry", nio, nioPosix, nioHTTP1, httpClient, logging],
+            exclude: ["collector.py", "requirements.txt"]
         ),
         .testTarget(
             name: "UnstickCoordinatorTests",

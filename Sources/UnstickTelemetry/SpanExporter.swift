@@ -183,7 +183,8 @@ public final class SpanExporter: SpanSink {
             let answer = try await response.body.collect(upTo: Self.answerBytesMax)
             guard (200..<300).contains(response.status.code) else {
                 return .answered(
-                    Int(response.status.code), retryAfter: response.headers.first(name: "Retry-After").flatMap { Int64($0) })
+                    Int(response.status.code),
+                    retryAfter: response.headers.first(name: "Retry-After").flatMap { Int64($0) })
             }
             return .accepted(rejected: PartialSuccess.rejectedSpans(in: String(buffer: answer)))
         } catch {

@@ -36,7 +36,8 @@ struct UpCommand: AsyncParsableCommand {
             configuration, store: store, secret: secret, allowances: allowances.value, clock: SystemClock.wall,
             companion: companion)
         let proxy = await Proxy(
-            options: configuration.proxyOptions(secret: secret, observation: observation.options), store: store, link: plane.coordinator,
+            options: configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
+            link: plane.coordinator,
             logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
         companion.proxy.withLock { $0 = proxy }
         let serving = Serving(

@@ -1,3 +1,4 @@
+import HTTPWire
 import Testing
 import UnstickCore
 
@@ -78,7 +79,7 @@ struct TraceContextTests {
         }
         let text = String(decoding: line, as: UTF8.self)
         #expect(text.hasPrefix("traceparent: 00-") && text.hasSuffix("\r\n"))
-        let parent = try #require(withBytes(String(text.dropFirst(13).dropLast(2))) { TraceContext.Parent($0) })
+        let parent = try #require(withBytes(String(text.dropFirst(13).dropLast(1))) { TraceContext.Parent($0) })
         #expect(parent == .init(trace: context.trace, span: context.upstream, isSampled: isSampled))
     }
 
