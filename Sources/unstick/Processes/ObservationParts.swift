@@ -29,7 +29,7 @@ struct ObservationParts: Sendable {
             options.requestID = identifier
         }
         accessLog = try Self.accessLog(configuration, logger, &options)
-        if let accessLog { parts.append(Self.reopening(accessLog)) }
+        parts.append(Self.reopening(accessLog))
         if let endpoint = configuration.tracing.endpoint {
             var export = SpanExporter.Options(
                 endpoint: endpoint, instance: configuration.proxy.name, version: Unstick.configuration.version)
@@ -81,14 +81,15 @@ struct ObservationParts: Sendable {
         return writer
     }
 
-    /// SIGHUP is what logrotate sends after it has renamed the file.
-    private static func reopening(_ writer: AccessLogWriter) -> Serving.Part {
+    /// SIGHUP is what logrotate sends after it has renamed the file. It is taken also where there is no access log: it
+    /// would end the process.
+    private static func reopening(_ writer: AccessLogWriter?) -> Serving.Part {
         Serving.Part(
-            name: "access log", address: nil,
+            name: "SIGHUP", address: nil,
             run: { ready in
                 let signals = await UnixSignalsSequence(trapping: .sighup)
                 ready()
-                for await _ in signals { writer.reopen() }
+                for await _ in signals { writer?.reopen() }
             })
     }
 
