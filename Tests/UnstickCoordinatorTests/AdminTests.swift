@@ -12,7 +12,8 @@ import UnstickCore
 @Suite("Admin address")
 struct AdminTests {
     static let routes: [(String, String, AdminRoute?)] = [
-        ("GET", "healthz", .health), ("GET", "readyz", .ready), ("GET", "metrics", .metrics), ("GET", "v1/status", .status),
+        ("GET", "healthz", .health), ("GET", "readyz", .ready), ("GET", "metrics", .metrics),
+        ("GET", "v1/status", .status),
         ("HEAD", "v1/status", .status), ("GET", "v1/gates", .gates), ("GET", "v1/instances", .instances),
         ("GET", "v1/proxies", .proxies), ("DELETE", "v1/proxies/p1", .forget(proxy: "p1")),
         ("POST", "v1/proxies/p1/report", .report(proxy: "p1")),

@@ -230,10 +230,16 @@ final class LoopObserver {
                 }
             if isLogged { accessLog?.append(request, subject) }
             if isTraced, let tracing, let head {
-                tracing.record(request, head.method, subject, random: &random) { wallNanoseconds($0) }
+                let state = request.trace?.keepsState == true ? Self.traceState(head, bytes) : ""
+                tracing.record(request, head.method, subject, state: state, random: &random) { wallNanoseconds($0) }
             }
         }
         if let accessLog { metrics.accessLogDropped = accessLog.dropped }
+    }
+
+    /// The members of all `tracestate` fields in their order (W3C Trace Context section 3.3.1.1).
+    private static func traceState(_ head: RequestHead, _ bytes: UnsafeRawBufferPointer) -> String {
+        head.headers.filter { isTraceState($0, in: bytes) }.map { $0.value.text(in: bytes) }.joined(separator: ",")
     }
 
     /// Nanoseconds since 1970 of a moment of the monotonic clock.

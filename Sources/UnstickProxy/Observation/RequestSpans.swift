@@ -26,10 +26,12 @@ final class RequestSpans {
         endpoints[Int(slot)] = (host, port)
     }
 
-    /// - Parameter time: from the monotonic clock's nanoseconds to those since 1970.
+    /// - Parameters:
+    ///   - state: the caller's `tracestate`; empty when there is none.
+    ///   - time: from the monotonic clock's nanoseconds to those since 1970.
     func record(
         _ request: RequestObservation, _ method: RequestMethod, _ subject: AccessLogSubject,
-        random: inout ObservationRandom, time: (UInt64) -> UInt64
+        state: String, random: inout ObservationRandom, time: (UInt64) -> UInt64
     ) {
         guard let trace = request.trace else { return }
         var spans = [server(request, trace, method, subject, time)]
@@ -46,6 +48,9 @@ final class RequestSpans {
             spans.append(upstream(request, trace, method, subject, time))
         }
         child("unstick.mirror", request.mirrored)
+        if !state.isEmpty {
+            for index in spans.indices { spans[index].traceState = state }
+        }
         sink.record(spans)
     }
 

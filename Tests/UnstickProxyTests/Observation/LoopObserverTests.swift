@@ -148,7 +148,7 @@ struct LoopObserverTests {
         let observer = Self.observer(Self.tracing(list))
         let slot = observer.slot(of: "web-1", host: "::1", port: 5001)
         let result = try Self.begin(
-            observer, Self.parent + "User-Agent: curl\r\n",
+            observer, Self.parent + "User-Agent: curl\r\ntracestate: a=1\r\nTraceState: b=2\r\n",
             { request in
                 request.instance = slot
                 request.status = 404
@@ -167,7 +167,7 @@ struct LoopObserverTests {
         #expect(spans.dropFirst().allSatisfy { $0.parent == trace.server })
         #expect(spans[0].parent?.description == "b7ad6b7169203331" && spans[0].id == trace.server)
         #expect(spans[2].id == trace.upstream && Set(spans.map(\.id)).count == 4)
-        #expect(Set(spans.map(\.trace)).count == 1)
+        #expect(Set(spans.map(\.trace)).count == 1 && spans.allSatisfy { $0.traceState == "a=1,b=2" })
         #expect(spans[0].startNanoseconds == 1_700_000_000_000_000_000)
         #expect(spans[0].endNanoseconds == 1_700_000_000_010_000_000)
         #expect(spans[2].startNanoseconds == 1_700_000_000_002_000_000)
