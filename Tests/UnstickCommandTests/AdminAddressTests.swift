@@ -86,6 +86,7 @@ struct AdminAddressTests {
                 #"unstick_proxy_requests_in_flight 0"#,
                 #"unstick_proxy_upstream_requests_in_flight{instance="web-1"} 0"#,
             ] { #expect(metrics.text.contains("\n\(line)\n"), "\(line)") }
+            #expect(metrics.text.contains("\nunstick_proxy_spans_exported_total 0\n"))
             #expect(metrics.text.contains("\nprocess_resident_memory_bytes "))
             let names = metrics.text.split(separator: "\n").filter { $0.hasPrefix("# TYPE ") }
             #expect(Set(names).count == names.count)

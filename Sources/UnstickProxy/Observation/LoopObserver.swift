@@ -1,6 +1,8 @@
+import BridgeContract
 import HTTPWire
 import NIOCore
 import UnstickCore
+import UnstickCrypto
 
 /// What one event loop notices: counters always, access log, request ids and traces when configured. Bound to its loop.
 ///
@@ -254,5 +256,19 @@ final class LoopObserver {
         moment = (now.uptimeNanoseconds, clock().rawValue)
         accessLog?.handOver()
         if let accessLog { metrics.accessLogDropped = accessLog.dropped }
+    }
+}
+
+extension LoopObserver {
+    /// For one event loop of a proxy.
+    convenience init(_ options: ProxyOptions, clock: @escaping WallClock) {
+        let seed = SecureRandom.bytes(16)
+        func word(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        let secret = options.secret
+        self.init(
+            options: options.observation, secretParameters: [options.session.urlParameter].compactMap(\.self),
+            proxyName: options.name, now: .now(), clock: clock,
+            random: ObservationRandom(seed: word(seed[..<8]), word(seed[8...])),
+            sessionHash: { secret.sessionHash($0) })
     }
 }

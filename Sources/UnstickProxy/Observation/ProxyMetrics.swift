@@ -20,7 +20,6 @@ struct LoopSnapshot: Sendable {
 
     enum Breaker: String, Sendable, CaseIterable { case closed, open, halfOpen = "half_open" }
 
-    var proxyName: String
     var metrics: LoopMetrics
     var counters: ProxyReport.Counters
     var dirtySessions: Int

@@ -107,7 +107,7 @@ struct LoopMetricsTests {
         var instance = LoopSnapshot.Upstream(name: "web-1", isHealthy: true, inFlight: 2)
         upstream(&instance)
         let loop = LoopSnapshot(
-            proxyName: "p1", metrics: metrics, counters: .init(), dirtySessions: 3, dirtyOverflow: false,
+            metrics: metrics, counters: .init(), dirtySessions: 3, dirtyOverflow: false,
             mirrorQueue: 1, store: .up, phase: .mirroring, applied: Epoch(7), acknowledged: Epoch(6),
             isStopping: false, upstreams: [instance])
         var other = loop

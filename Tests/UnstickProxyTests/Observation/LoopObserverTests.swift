@@ -1,3 +1,4 @@
+import BridgeContract
 import Foundation
 import HTTPWire
 import NIOCore
@@ -195,6 +196,25 @@ struct LoopObserverTests {
         #expect(list.requests.isEmpty)
         _ = try Self.begin(observer, "", finish: true)
         #expect(list.requests.count == 1)
+    }
+
+    @Test("made from the proxy's options it hides the session's parameter and shows the contract's hash")
+    func fromOptions() async throws {
+        try await AccessLogWriterTests.withFile { path in
+            let writer = try AccessLogWriterTests.writer(path)
+            var options = ProxyOptions(
+                name: "p1", listenHost: "127.0.0.1", listenPort: 0, threads: 1, secret: ProxyFixture.secret,
+                instances: [])
+            options.session.urlParameter = "sid"
+            options.observation.accessLog = .init(writer: writer)
+            let observer = LoopObserver(options) { UnixMilliseconds(0) }
+            _ = try Self.begin(observer, "", { $0.status = 200 }, finish: true)
+            observer.tick(now: .uptimeNanoseconds(6_000_000_000))
+            await writer.flush()
+            let line = try String(contentsOfFile: path, encoding: .utf8)
+            #expect(line.contains("\"session\":\"\(ProxyFixture.secret.sessionHash("abc"))\""))
+            #expect(!line.contains("SECRET"))
+        }
     }
 
     @Test("a request is logged with the hash of its session, never the id")
