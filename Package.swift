@@ -112,6 +112,8 @@ let package = Package(
                 "SQLiteSessionStore", "UnstickConfiguration", "UnstickCoordinator", "UnstickCore", "UnstickCrypto",
                 "UnstickDemo", "UnstickProxy", "UnstickSoak", "UnstickTelemetry", "UnstickTerminal",
                 nio, nioPosix, logging, httpClient,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -151,7 +153,8 @@ let package = Package(
         ),
         .testTarget(
             name: "UnstickTelemetryTests",
-            dependencies: ["UnstickCore", "UnstickTelemetry", nio, nioPosix, nioHTTP1, httpClient, logging]
+            dependencies: ["UnstickCore", "UnstickTelemetry", nio, nioPosix, nioHTTP1, httpClient, logging],
+            exclude: ["collector.py", "requirements.txt"]
         ),
         .testTarget(
             name: "UnstickCoordinatorTests",

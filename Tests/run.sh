@@ -97,6 +97,7 @@ install_python() {
         Sources/Bridges/python/requirements-test.txt
         Examples/django-shop/requirements.txt
         Examples/flask-notes/requirements.txt
+        Tests/UnstickTelemetryTests/requirements.txt
     )
     local python=/usr/bin/python3 stamp site
     # Debian's own, because python3-venv belongs to it; another one may come first in PATH.
@@ -111,7 +112,7 @@ install_python() {
         echo "$root/Sources/Bridges/python/src" >"$site/unstick-bridge.pth"
         echo "$stamp" >"$venv/stamp"
     fi
-    "$venv/bin/python" -c 'import unstick_bridge, django, flask, waitress; print("Python packages are there")'
+    "$venv/bin/python" -c 'import unstick_bridge, django, flask, waitress, opentelemetry.proto; print("Python packages are there")'
 }
 
 python_tests() {

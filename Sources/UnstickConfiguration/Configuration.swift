@@ -35,6 +35,9 @@ public struct Configuration: Sendable, Equatable {
     /// What API clients present as a bearer token; nil when none is demanded (loopback only).
     public var adminToken: Secret?
     public var log: Log
+    public var accessLog: AccessLog
+    public var requestID: RequestID
+    public var tracing: Tracing
 
     /// One upstream.
     public struct Instance: Sendable, Equatable {
@@ -190,7 +193,7 @@ public struct Configuration: Sendable, Equatable {
         public var threads: Int
         /// Needed by `unstick proxy`, without meaning for `unstick up`. `http://HOST:PORT`.
         public var coordinator: SocketEndpoint?
-        /// `/metrics` and `/healthz` of a proxy on its own; nil: none.
+        /// `/metrics`, `/healthz` and `/readyz` of a proxy on its own; nil: none.
         public var admin: SocketEndpoint?
     }
 
@@ -208,20 +211,5 @@ public struct Configuration: Sendable, Equatable {
         public var soakTime: Duration
         /// Whether `switch` demands a rehearsed rollback. Default false.
         public var requireRehearsal: Bool
-    }
-
-    public struct Log: Sendable, Equatable {
-        public enum Level: String, Sendable, CaseIterable {
-            case trace, debug, info, notice, warning, error, critical
-        }
-
-        public enum Format: String, Sendable, CaseIterable {
-            case text, json
-        }
-
-        /// Default `info`.
-        public var level: Level
-        /// Default `text`.
-        public var format: Format
     }
 }

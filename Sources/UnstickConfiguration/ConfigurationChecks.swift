@@ -25,10 +25,11 @@ struct ConfigurationChecks {
             configuration.store.location = .sqlite(path: resolve(path))
         }
         checkDatabases(configuration, &log)
+        checkObservation(&configuration, &log)
         return configuration
     }
 
-    private func resolve(_ path: String) -> String { path.hasPrefix("/") ? path : folder + path }
+    func resolve(_ path: String) -> String { path.hasPrefix("/") ? path : folder + path }
 
     private func checkInstances(
         _ drafts: [InstanceDraft],

@@ -79,7 +79,10 @@ extension Configuration {
             trustedProxies: [],
             adminTokenFile: nil,
             adminToken: nil,
-            log: Log(level: .info, format: .text)
+            log: Log(),
+            accessLog: AccessLog(),
+            requestID: RequestID(),
+            tracing: Tracing()
         )
     }
 

@@ -30,7 +30,7 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     static func file(_ document: YAMLDocument?) -> ConfigurationTable {
         ConfigurationTable(
             keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + healthKeys + limitKeys
-                + timeoutKeys + resilienceKeys(document) + planeKeys)
+                + timeoutKeys + resilienceKeys(document) + planeKeys + observationKeys)
     }
 
     private typealias Key = ConfigurationKey<ConfigurationDraft>
@@ -177,10 +177,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
                 "proxy.coordinator", .optional(.httpURL), \.configuration.proxy.coordinator,
                 "The coordinator's API; needed by `unstick proxy`, without meaning for `unstick up`."),
             Key(
-                "proxy.admin", .optional(.listenAddress), \.configuration.proxy.admin,
-                "`/metrics` and `/healthz` of a proxy on its own. Needs `admin-token-file` unless it is a loopback address."
-            ),
-            Key(
                 "coordinator.journal", .filePath, \.configuration.coordinator.journal, "The journal's SQLite file."),
             Key(
                 "coordinator.acknowledge-timeout", .duration(.seconds(1)...longest),
@@ -197,18 +193,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
             Key(
                 "coordinator.require-rehearsal", .truth, \.configuration.coordinator.requireRehearsal,
                 "Whether `switch` demands a rehearsed rollback."),
-            Key(
-                "log.level",
-                .word(Configuration.Log.Level.allCases),
-                \.configuration.log.level,
-                "The least level written."
-            ),
-            Key(
-                "log.format",
-                .word(Configuration.Log.Format.allCases),
-                \.configuration.log.format,
-                "One line per event."
-            ),
         ]
     }
 }

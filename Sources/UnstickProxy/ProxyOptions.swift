@@ -20,6 +20,7 @@ public struct ProxyOptions: Sendable {
     public var resilience = Resilience()
     /// Shared with the bridges; nil only when no migration is configured, then phases above `sticky` are refused.
     public var secret: BridgeSecret
+    public var observation = ObservationOptions()
     /// What to route to until the coordinator's first table is here.
     public var instances: [RoutingTable.Instance]
 

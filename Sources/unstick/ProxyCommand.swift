@@ -35,11 +35,14 @@ struct ProxyCommand: AsyncParsableCommand {
         let client = ControlClient(
             address: "http://\(endpoint)",
             token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) })
+        let observation = try ObservationParts(configuration)
         let proxy = try await Proxy(
-            options: configuration.proxyOptions(secret: secret), store: store,
+            options: configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
             link: HTTPCoordinatorLink(client: client),
             logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
-        let serving = Serving(parts: [.proxy(proxy, configuration)], logger: logger)
+        var parts: [Serving.Part] = [.proxy(proxy, configuration)]
+        if let admin = ProxyAdmin(configuration, proxy: proxy) { parts.append(.proxyAdmin(admin)) }
+        let serving = Serving(parts: parts + observation.parts, logger: logger)
         let result = await Result {
             try await serving.run {
                 Output.line(
@@ -47,6 +50,7 @@ struct ProxyCommand: AsyncParsableCommand {
                         + "coordinator http://\(endpoint)")
             }
         }
+        await observation.close()
         try? await store.shutdown()
         try result.get()
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import SessionStore
+import Synchronization
 import UnstickConfiguration
 import UnstickCoordinator
 import UnstickCore
@@ -29,15 +30,20 @@ struct UpCommand: AsyncParsableCommand {
         ProcessSetup.prepare(logger)
         let secret = try configuration.bridgeSecret()
         let store = try configuration.openStore(configuration.log.logger("unstick.store"), clock: SystemClock.wall)
+        let companion = AdminCompanion()
+        let observation = try ObservationParts(configuration)
         let plane = try ControlPlane(
-            configuration, store: store, secret: secret, allowances: allowances.value, clock: SystemClock.wall)
+            configuration, store: store, secret: secret, allowances: allowances.value, clock: SystemClock.wall,
+            companion: companion)
         let proxy = try await Proxy(
-            options: configuration.proxyOptions(secret: secret), store: store, link: plane.coordinator,
+            options: configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
+            link: plane.coordinator,
             logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
+        companion.proxy.withLock { $0 = proxy }
         let serving = Serving(
             parts: [
                 .proxy(proxy, configuration), .admin(plane.api, configuration), .coordinator(plane.coordinator),
-            ], logger: logger)
+            ] + observation.parts, logger: logger)
         let result = await Result {
             try await serving.run {
                 Output.line(
@@ -45,6 +51,7 @@ struct UpCommand: AsyncParsableCommand {
                         + "phase \(plane.coordinator.currentTable.phase)")
             }
         }
+        await observation.close()
         await plane.close()
         try? await store.shutdown()
         try result.get()

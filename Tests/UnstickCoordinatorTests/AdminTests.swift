@@ -12,7 +12,8 @@ import UnstickCore
 @Suite("Admin address")
 struct AdminTests {
     static let routes: [(String, String, AdminRoute?)] = [
-        ("GET", "healthz", .health), ("GET", "metrics", .metrics), ("GET", "v1/status", .status),
+        ("GET", "healthz", .health), ("GET", "readyz", .ready), ("GET", "metrics", .metrics),
+        ("GET", "v1/status", .status),
         ("HEAD", "v1/status", .status), ("GET", "v1/gates", .gates), ("GET", "v1/instances", .instances),
         ("GET", "v1/proxies", .proxies), ("DELETE", "v1/proxies/p1", .forget(proxy: "p1")),
         ("POST", "v1/proxies/p1/report", .report(proxy: "p1")),
@@ -216,11 +217,6 @@ struct AdminTests {
         #expect(throws: APIProblem.self) {
             try CoordinatorAPI(coordinator: world.coordinator, host: "127.0.0.1", port: 0, token: "short")
         }
-    }
-
-    @Test("labels of metrics are escaped")
-    func labels() {
-        #expect(Metrics.label(["a": "x\"y\\z\n"]) == "{a=\"x\\\"y\\\\z\\n\"}")
     }
 
     @Test("an overflow of dirty sessions is cleared by a whole verification that began after it")

@@ -1,11 +1,17 @@
 /// Who may use the admin address; pure.
-struct AdminAccess: Sendable {
+package struct AdminAccess: Sendable {
     /// Required as `Authorization: Bearer`; nil: everybody on the loopback may.
-    var token: String?
+    let token: String?
     /// Host names besides the loopback's that a request may name; a configured admin host.
-    var hosts: Set<String> = []
+    let hosts: Set<String>
 
-    enum Denial: Error, Equatable {
+    /// For an admin address with the token, or one that only this machine reaches.
+    package init(token: String?, hosts: Set<String> = []) {
+        self.token = token
+        self.hosts = hosts
+    }
+
+    package enum Denial: Error, Equatable {
         /// 401
         case unauthorized
         /// 403: the Host header names something else, as after DNS rebinding.
@@ -14,22 +20,38 @@ struct AdminAccess: Sendable {
         case crossSite
     }
 
-    struct Headers: Sendable {
+    package struct Headers: Sendable {
         var authorization: String?
         var host: String?
         var contentType: String?
         var client: String?
         /// `Sec-Fetch-Site`, set by browsers only.
         var fetchSite: String?
+
+        package init(
+            authorization: String?, host: String?, contentType: String? = nil, client: String? = nil,
+            fetchSite: String? = nil
+        ) {
+            self.authorization = authorization
+            self.host = host
+            self.contentType = contentType
+            self.client = client
+            self.fetchSite = fetchSite
+        }
     }
 
-    func check(_ route: AdminRoute, _ headers: Headers) throws(Denial) {
+    /// - Parameter isOpen: needs no token, only a name that is this machine's.
+    package func check(isOpen: Bool, _ headers: Headers) throws(Denial) {
         if let token {
-            guard route.isOpen || Self.isBearer(headers.authorization, token) else { throw .unauthorized }
+            guard isOpen || Self.isBearer(headers.authorization, token) else { throw .unauthorized }
         } else {
             let host = Self.hostName(headers.host ?? "")
             guard Self.isLoopback(host) || hosts.contains(host) else { throw .foreignHost(host) }
         }
+    }
+
+    func check(_ route: AdminRoute, _ headers: Headers) throws(Denial) {
+        try check(isOpen: route.isOpen, headers)
         guard route.demandsClient else { return }
         let isJSON =
             headers.contentType?.prefix { $0 != ";" && $0 != " " }.lowercased() == "application/json"

@@ -1,4 +1,4 @@
-import ControlAPI
+public import ControlAPI
 import Foundation
 import HTTPTypes
 import Hummingbird
@@ -24,6 +24,8 @@ public struct CoordinatorAPI: Sendable {
     let access: AdminAccess
     let logger: Logger
     let pages: @Sendable (String) -> Page?
+    let unreadiness: @Sendable () async -> String?
+    let moreMetrics: @Sendable (inout PrometheusText) async -> Void
 
     /// Largest request body, bytes.
     static let bodyBytesLimit = 1 << 20
@@ -32,11 +34,16 @@ public struct CoordinatorAPI: Sendable {
     ///   - host: address to listen on. Anything but a loopback address demands a token.
     ///   - port: 0 for any free one.
     ///   - token: what callers present as `Authorization: Bearer`.
+    ///   - unreadiness: why a proxy in the same process should get no traffic, for `/readyz`; nil when it should.
+    ///   - moreMetrics: appends families to `/metrics`, such as the process's and those of a proxy in the same process.
     ///   - pages: what to answer to `GET` of a path that is not the API's; nil for 404.
     /// - Throws: ``APIProblem`` when the address is reachable from elsewhere and there is no token.
     public init(
         coordinator: Coordinator, host: String, port: Int, token: String?,
-        logger: Logger = Logger(label: "admin"), pages: @escaping @Sendable (String) -> Page? = { _ in nil }
+        logger: Logger = Logger(label: "admin"),
+        unreadiness: @escaping @Sendable () async -> String? = { nil },
+        moreMetrics: @escaping @Sendable (inout PrometheusText) async -> Void = { _ in },
+        pages: @escaping @Sendable (String) -> Page? = { _ in nil }
     ) throws {
         let name = AdminAccess.hostName(host.contains("::") && !host.hasPrefix("[") ? "[\(host)]" : host)
         if let token, token.utf8.count < 16 {
@@ -52,6 +59,8 @@ public struct CoordinatorAPI: Sendable {
         access = AdminAccess(token: token, hosts: [name])
         self.logger = logger
         self.pages = pages
+        self.unreadiness = unreadiness
+        self.moreMetrics = moreMetrics
     }
 
     /// Serves until it is cancelled.
@@ -177,8 +186,17 @@ struct AdminResponder: HTTPResponder {
             return coordinator.isHalted
                 ? Self.response(.serviceUnavailable, "halted\n", contentType: "text/plain")
                 : Self.response(.ok, "ok\n", contentType: "text/plain")
+        case .ready:
+            if coordinator.isHalted { return Self.response(.serviceUnavailable, "halted\n", contentType: "text/plain") }
+            guard let reason = await api.unreadiness() else {
+                return Self.response(.ok, "ready\n", contentType: "text/plain")
+            }
+            return Self.response(.serviceUnavailable, "\(reason)\n", contentType: "text/plain")
         case .metrics:
-            return Self.response(.ok, Metrics.text(coordinator.status()), contentType: "text/plain; version=0.0.4")
+            var metrics = PrometheusText()
+            Metrics.write(coordinator.status(), to: &metrics)
+            await api.moreMetrics(&metrics)
+            return Self.response(.ok, metrics.text, contentType: PrometheusText.contentType)
         case .status: return try Self.json(coordinator.status())
         case .gates: return try Self.json(await coordinator.gates())
         case .instances: return try Self.json(coordinator.instances())

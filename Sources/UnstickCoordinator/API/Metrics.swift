@@ -1,73 +1,131 @@
 import ControlAPI
 import UnstickCore
 
-/// Prometheus text (exposition format 0.0.4) of a status report.
+/// The coordinator's metrics as Prometheus text, from a status report.
 enum Metrics {
-    static func text(_ status: StatusReport) -> String {
-        var text = ""
-        func family(_ name: String, _ type: String, _ help: String, _ samples: [(labels: String, value: String)]) {
-            guard !samples.isEmpty else { return }
-            text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
-            for sample in samples { text += "\(name)\(sample.labels) \(sample.value)\n" }
+    static func write(_ status: StatusReport, to text: inout PrometheusText) {
+        migration(status, &text)
+        verification(status, &text)
+        operation(status, &text)
+        instances(status, &text)
+        proxies(status, &text)
+    }
+
+    private static func migration(_ status: StatusReport, _ text: inout PrometheusText) {
+        text.family("unstick_migration_info", .gauge, "Always 1; the labels name the migration and its phase.") {
+            $0.sample(["name": status.migration, "phase": status.phase.name], 1)
         }
-        func gauge(_ name: String, _ help: String, _ value: some CustomStringConvertible) {
-            family(name, "gauge", help, [("", "\(value)")])
+        text.gauge(
+            "unstick_phase", "0 sticky, 1 mirroring, 2 externalized, 3 stateless, 4 completed.",
+            status.phase.rawValue)
+        text.family("unstick_epoch", .gauge, "Number of the routing table.") { $0.sample([:], status.epoch.rawValue) }
+        text.family("unstick_generation", .gauge, "Number of the mirroring run.") {
+            $0.sample([:], status.generation.rawValue)
         }
-        gauge("unstick_epoch", "Number of the routing table.", status.epoch)
-        gauge(
-            "unstick_phase", "0 sticky, 1 mirroring, 2 externalized, 3 stateless, 4 completed.", status.phase.rawValue)
-        gauge("unstick_generation", "Number of the mirroring run.", status.generation)
-        gauge("unstick_ramp_percent", "Share of sessions the table routes statelessly.", status.rampPercent)
-        gauge("unstick_ramp_actual_percent", "Share of sessions every proxy routes statelessly.", status.actualPercent)
-        gauge("unstick_settled", "Whether every proxy has acknowledged the epoch.", status.settled ? 1 : 0)
-        gauge("unstick_uptime_seconds", "Since the coordinator started.", status.uptimeSeconds)
-        gauge("unstick_operation_running", "Whether an operation runs.", status.operation == nil ? 0 : 1)
+        text.gauge(
+            "unstick_ramp_ratio", "Share of sessions that the table routes statelessly, 0 to 1.",
+            Double(status.rampPercent) / 100)
+        text.gauge(
+            "unstick_ramp_actual_ratio", "Share of sessions that every proxy routes statelessly, 0 to 1.",
+            Double(status.actualPercent) / 100)
+        text.gauge(
+            "unstick_settled", "Whether every proxy has acknowledged the epoch.", status.settled ? 1 : 0)
+        text.gauge(
+            "unstick_past_point_of_no_return", "Whether nothing can be rolled back any more.",
+            status.pastPointOfNoReturn ? 1 : 0)
+        text.gauge("unstick_uptime_seconds", "Since the coordinator started.", Int(status.uptimeSeconds))
+    }
+
+    private static func verification(_ status: StatusReport, _ text: inout PrometheusText) {
         if let coverage = status.coverage {
-            gauge("unstick_sessions", "Live sessions as last verified.", coverage.sessions)
-            gauge("unstick_sessions_externalized", "Of those, in the store as in memory.", coverage.externalized)
-            gauge("unstick_coverage_ratio", "Share of sessions that are externalized, 0 to 1.", coverage.share)
+            text.gauge("unstick_sessions", "Live sessions as last verified.", coverage.sessions)
+            text.gauge(
+                "unstick_sessions_externalized", "Of those, in the store at the version and tag of their home.",
+                coverage.externalized)
+            text.gauge(
+                "unstick_sessions_recheck", "Sessions to look at again because they moved meanwhile.",
+                coverage.recheck)
+            text.gauge(
+                "unstick_coverage_ratio", "Share of sessions that are externalized, 0 to 1.", coverage.share)
+            text.gauge(
+                "unstick_verification_complete", "0 while a pass runs or when it was inconclusive.",
+                coverage.isComplete ? 1 : 0)
+            if let time = coverage.verifiedAt {
+                text.gauge(
+                    "unstick_verification_timestamp_seconds", "End of the last pass, seconds since 1970.",
+                    Double(time.rawValue) / 1000)
+            }
         }
-        let verdicts: [GateResult.Verdict: Int] = [.pass: 1, .refuse: 0, .inconclusive: -1]
-        family(
-            "unstick_gate", "gauge", "Gates of the next transition: 1 passes, 0 refuses, -1 inconclusive.",
-            status.gates.map { (label(["gate": $0.name]), "\(verdicts[$0.verdict] ?? -1)") })
-        instances(status, family)
-        proxies(status, family)
-        return text
+        // A gate that cannot be judged is neither passed nor refused.
+        text.family("unstick_gate", .gauge, "Gates of the next transition: 1 for the verdict that holds.") { family in
+            for gate in status.gates {
+                for verdict in [GateResult.Verdict.pass, .refuse, .inconclusive] {
+                    family.sample(["gate": gate.name, "verdict": verdict.rawValue], verdict == gate.verdict ? 1 : 0)
+                }
+            }
+        }
+        text.gauge(
+            "unstick_gates_open", "Whether every gate of the next transition passes.",
+            status.gates.allSatisfy { $0.verdict == .pass } ? 1 : 0)
     }
 
-    private typealias Family = (String, String, String, [(labels: String, value: String)]) -> Void
-
-    private static func instances(_ status: StatusReport, _ family: Family) {
-        family(
-            "unstick_instance_state", "gauge", "1 for the state that the instance is in.",
-            status.instances.map { (label(["instance": $0.name, "state": $0.state.rawValue]), "1") })
-        family(
-            "unstick_instance_healthy", "gauge", "Whether a proxy sees it healthy.",
-            status.instances.map { (label(["instance": $0.name]), $0.health == .healthy ? "1" : "0") })
-        family(
-            "unstick_instance_in_flight", "gauge", "Requests in flight over all proxies.",
-            status.instances.map { (label(["instance": $0.name]), "\($0.inFlight)") })
-        family(
-            "unstick_instance_sessions", "gauge", "Sessions in memory as the bridge counts them.",
-            status.instances.compactMap { instance in
-                instance.sessions.map { (label(["instance": instance.name]), "\($0)") }
-            })
+    private static func operation(_ status: StatusReport, _ text: inout PrometheusText) {
+        text.gauge("unstick_operation_running", "Whether an operation runs.", status.operation == nil ? 0 : 1)
+        guard let operation = status.operation else { return }
+        text.family("unstick_operation_info", .gauge, "Always 1; the labels name the operation that runs.") {
+            $0.sample(["id": "\(operation.id)", "command": operation.kind.command], 1)
+        }
     }
 
-    private static func proxies(_ status: StatusReport, _ family: Family) {
-        func each(_ name: String, _ type: String, _ help: String, _ value: (ProxyStatus) -> String) {
-            family(name, type, help, status.proxies.map { (label(["proxy": $0.report.name]), value($0)) })
+    private static func instances(_ status: StatusReport, _ text: inout PrometheusText) {
+        text.family("unstick_instance_state", .gauge, "1 for the state that the instance is in.") { family in
+            for instance in status.instances {
+                for state in RoutingTable.Instance.State.allCases {
+                    family.sample(
+                        ["instance": instance.name, "state": state.rawValue], state == instance.state ? 1 : 0)
+                }
+            }
         }
-        each("unstick_proxy_alive", "gauge", "Whether it reported within the silence limit.") { $0.isAlive ? "1" : "0" }
-        each("unstick_proxy_acknowledged_epoch", "gauge", "Epoch it acknowledged last; 0: none.") {
-            "\($0.report.acknowledged?.rawValue ?? 0)"
+        func each(_ name: String, _ help: String, _ value: (InstanceStatus) -> Int?) {
+            text.family(name, .gauge, help) { family in
+                for instance in status.instances {
+                    guard let value = value(instance) else { continue }
+                    family.sample(["instance": instance.name], value)
+                }
+            }
         }
-        each("unstick_proxy_dirty_sessions", "gauge", "Sessions whose last change is not in the store.") {
-            "\($0.report.dirtySessions)"
+        each("unstick_instance_healthy", "Whether a proxy sees it healthy.") { $0.health == .healthy ? 1 : 0 }
+        each("unstick_instance_in_flight", "Requests in flight over all proxies.") { $0.inFlight }
+        each("unstick_instance_sessions", "Sessions in memory as the bridge counts them.") { $0.sessions }
+        each("unstick_instance_sessions_only_here", "Sessions that exist only in its memory.") { $0.onlyHere }
+        each("unstick_instance_weight", "Its share under the weighted balances.") { $0.weight }
+    }
+
+    /// What proxies report to the coordinator. Their own `/metrics` say more; names differ from those, so that one server
+    /// may hold both, and one process may serve both.
+    private static func proxies(_ status: StatusReport, _ text: inout PrometheusText) {
+        text.gauge("unstick_proxies", "Registered proxies.", status.proxies.count)
+        func each(
+            _ name: String, _ kind: PrometheusText.Kind, _ help: String, _ value: (ProxyStatus) -> UInt64
+        ) {
+            text.family(name, kind, help) { family in
+                for proxy in status.proxies { family.sample(["proxy": proxy.report.name], value(proxy)) }
+            }
         }
-        each("unstick_proxy_mirror_queue", "gauge", "Writes accepted and not yet durable.") {
-            "\($0.report.mirrorQueue)"
+        each("unstick_proxy_alive", .gauge, "Whether it reported within the silence limit.") { $0.isAlive ? 1 : 0 }
+        text.family("unstick_proxy_silence_seconds", .gauge, "Since its last report.") { family in
+            for proxy in status.proxies {
+                family.sample(["proxy": proxy.report.name], Double(proxy.silentMilliseconds) / 1000)
+            }
+        }
+        each("unstick_proxy_acknowledged_epoch", .gauge, "Epoch it acknowledged last; 0: none.") {
+            $0.report.acknowledged?.rawValue ?? 0
+        }
+        each("unstick_reported_dirty_sessions", .gauge, "Sessions whose last change is not in the store.") {
+            UInt64($0.report.dirtySessions)
+        }
+        each("unstick_reported_mirror_queue", .gauge, "Writes to the store begun and not yet durable.") {
+            UInt64($0.report.mirrorQueue)
         }
         let counters: [(String, String, (ProxyReport.Counters) -> UInt64)] = [
             ("requests", "Requests.", \.requests),
@@ -76,31 +134,14 @@ enum Metrics {
             ("upstream_errors", "Answers of 500 and up from upstreams.", \.upstreamErrors),
             ("mirrored", "Session changes written to the store.", \.mirrored),
             ("mirror_failures", "Session changes that could not be written.", \.mirrorFailures),
-            ("hydrated", "Sessions given to an instance from the store.", \.hydrated),
+            ("hydrations", "Sessions given to an instance from the store.", \.hydrated),
             ("fallback_reads", "Sessions served from memory that the store lacked.", \.fallbackReads),
             ("conflicts", "Saves that another writer had overtaken.", \.conflicts),
-            ("unserializable", "Sessions with attributes that cannot be serialized.", \.unserializable),
+            ("unserializable_sessions", "Sessions with attributes that cannot be serialized.", \.unserializable),
             ("failovers", "Requests served by another instance than the first.", \.failovers),
         ]
         for (name, help, value) in counters {
-            each("unstick_proxy_\(name)_total", "counter", help) { "\(value($0.report.counters))" }
+            each("unstick_reported_\(name)_total", .counter, help) { value($0.report.counters) }
         }
-    }
-
-    /// Escapes as the format demands: backslash, quote, line feed.
-    static func label(_ labels: [String: String]) -> String {
-        let parts = labels.sorted { $0.key < $1.key }.map { key, value in
-            var escaped = ""
-            for character in value {
-                switch character {
-                case "\\": escaped += "\\\\"
-                case "\"": escaped += "\\\""
-                case "\n": escaped += "\\n"
-                default: escaped.append(character)
-                }
-            }
-            return "\(key)=\"\(escaped)\""
-        }
-        return "{\(parts.joined(separator: ","))}"
     }
 }

@@ -4,6 +4,7 @@ import UnstickCore
 /// A request to the admin address, understood: pure, so that every route is tested without a server.
 enum AdminRoute: Equatable {
     case health
+    case ready
     case metrics
     case status
     case gates
@@ -36,6 +37,7 @@ enum AdminRoute: Equatable {
     init(method: String, path: [String], query: [String: String]) throws(Failure) {
         switch (path.first, path.dropFirst().first, path.dropFirst(2).first, path.count) {
         case ("healthz", nil, nil, 1): self = try Self.get(method, .health)
+        case ("readyz", nil, nil, 1): self = try Self.get(method, .ready)
         case ("metrics", nil, nil, 1): self = try Self.get(method, .metrics)
         case ("v1", "status", nil, 2): self = try Self.get(method, .status)
         case ("v1", "gates", nil, 2): self = try Self.get(method, .gates)
@@ -75,8 +77,8 @@ enum AdminRoute: Equatable {
         }
     }
 
-    /// Liveness says nothing that needs a token.
-    var isOpen: Bool { self == .health }
+    /// Liveness and readiness say nothing that needs a token.
+    var isOpen: Bool { self == .health || self == .ready }
 
     private static func get(_ method: String, _ route: AdminRoute) throws(Failure) -> AdminRoute {
         guard method == "GET" || method == "HEAD" else { throw .method(allowed: "GET, HEAD") }

@@ -5,12 +5,15 @@ import UnstickProxy
 
 extension Configuration {
     /// The data plane's part. `session.ttl` has no place in it: bridges always say how long a session lives.
-    /// - Parameter secret: made from ``Bridge/secret``.
-    func proxyOptions(secret: BridgeSecret) -> ProxyOptions {
+    /// - Parameters:
+    ///   - secret: made from ``Bridge/secret``.
+    ///   - observation: of ``ObservationParts``.
+    func proxyOptions(secret: BridgeSecret, observation: ObservationOptions = ObservationOptions()) -> ProxyOptions {
         var options = ProxyOptions(
             name: proxy.name, listenHost: listen.host, listenPort: listen.port, threads: proxy.threads, secret: secret,
             instances: tableInstances)
         options.affinity = affinityOptions
+        options.observation = observation
         options.session.cookie = session.cookie
         options.session.urlParameter = session.urlParameter
         options.session.concurrency = session.concurrency == .overwrite ? .overwrite : .merge

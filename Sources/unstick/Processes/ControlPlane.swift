@@ -4,10 +4,17 @@ import Foundation
 import Logging
 import NIOPosix
 import SessionStore
+import Synchronization
 import UnstickConfiguration
 import UnstickCoordinator
 import UnstickCore
+import UnstickProxy
 import UnstickTerminal
+
+/// The proxy that shares the admin address, once it is made: it needs the coordinator, which is made first.
+final class AdminCompanion: Sendable {
+    let proxy = Mutex<Proxy?>(nil)
+}
 
 /// Journal, coordinator and admin address of one process.
 struct ControlPlane: Sendable {
@@ -24,7 +31,7 @@ struct ControlPlane: Sendable {
 
     init(
         _ configuration: Configuration, store: any SessionStore, secret: BridgeSecret, allowances: Allowances,
-        clock: @escaping WallClock
+        clock: @escaping WallClock, companion: AdminCompanion = AdminCompanion()
     ) throws(CommandFailure) {
         do throws(JournalError) {
             journal = try Journal(path: configuration.coordinator.journal)
@@ -45,6 +52,11 @@ struct ControlPlane: Sendable {
                 coordinator: coordinator, host: configuration.admin.host, port: configuration.admin.port,
                 token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) },
                 logger: configuration.log.logger("unstick.admin"),
+                unreadiness: { await companion.proxy.withLock { $0 }?.unreadiness() ?? nil },
+                moreMetrics: { text in
+                    await companion.proxy.withLock { $0 }?.writeMetrics(to: &text)
+                    ProcessUsage.current()?.write(to: &text)
+                },
                 pages: { path in
                     guard path == "/" else { return nil }
                     return CoordinatorAPI.Page(

@@ -47,11 +47,6 @@ extension Configuration {
         }
         if migration.onStoreError == .refuse { unavailable("migration.on-store-error", "refuse", "serve") }
         if coordinator.requireRehearsal { unavailable("coordinator.require-rehearsal", "true", "false") }
-        if let admin = proxy.admin {
-            refuse(
-                "proxy.admin", "\(admin)",
-                "'\(admin)': a proxy's own admin address is not available yet; the coordinator's shows every proxy")
-        }
         if role == .proxy, proxy.coordinator == nil, !hasCoordinator {
             refuse(
                 "proxy.coordinator", nil,
