@@ -16,6 +16,8 @@ public struct ProxyOptions: Sendable {
     public var health: Health
     public var limits: Limits
     public var timeouts: Timeouts
+    public var forwarding = Forwarding()
+    public var listenProxyProtocol = ListenProxyProtocol()
     /// Shared with the bridges; nil only when no migration is configured, then phases above `sticky` are refused.
     public var secret: BridgeSecret
     /// What to route to until the coordinator's first table is here.
