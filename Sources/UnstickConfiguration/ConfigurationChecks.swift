@@ -18,6 +18,7 @@ struct ConfigurationChecks {
         checkAddresses(configuration, &log)
         checkCookies(configuration, &log)
         checkQuantities(configuration, &log)
+        checkForwarding(configuration, &log)
         readSecrets(&configuration, &log)
         configuration.coordinator.journal = resolve(configuration.coordinator.journal)
         if case .sqlite(let path) = configuration.store.location {

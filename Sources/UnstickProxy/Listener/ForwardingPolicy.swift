@@ -33,7 +33,7 @@ struct ForwardingPolicy: Sendable {
         self.additions = additions
         clientSource = options.clientSource
         pseudonym = Array((options.via ?? "").utf8.prefix(Self.pseudonymBytesMax))
-        trusted = options.trustedProxies
+        trusted = options.trustedProxies.map(\.prefix)
     }
 
     func trusts(_ address: NetworkAddress) -> Bool {

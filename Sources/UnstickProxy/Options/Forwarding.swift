@@ -1,6 +1,24 @@
-public import HTTPWire
+import HTTPWire
 
 extension ProxyOptions {
+    /// Addresses with a common prefix.
+    public struct Network: Sendable, Hashable {
+        let prefix: NetworkPrefix
+
+        /// - Parameters:
+        ///   - bytes: 4 or 16 in network order. A range of IPv4 addresses mapped into IPv6 is one of IPv4 addresses.
+        ///   - prefixLength: 0 to 32, or 0 to 128. Nil for other numbers.
+        public init?(bytes: [UInt8], prefixLength: Int) {
+            guard let address = bytes.withUnsafeBytes({ NetworkAddress(networkBytes: $0) }) else { return nil }
+            let isMapped = bytes.count == 16 && !address.isIPv6 && prefixLength >= 96
+            guard isMapped || bytes.count == 4 || address.isIPv6 else { return nil }
+            guard let prefix = NetworkPrefix(address, length: isMapped ? prefixLength - 96 : prefixLength) else {
+                return nil
+            }
+            self.prefix = prefix
+        }
+    }
+
     /// What instances are told about the client and about the proxy, and whose word about clients is believed.
     public struct Forwarding: Sendable {
         /// Which field of a trusted peer names the client.
@@ -25,7 +43,7 @@ extension ProxyOptions {
         public var forwarded = false
         public var clientSource = ClientSource.xForwardedFor
         /// Peers whose fields about the client are believed and passed on. From all others they are replaced.
-        public var trustedProxies: [NetworkPrefix] = []
+        public var trustedProxies: [Network] = []
         public init() {}
     }
 
@@ -34,7 +52,16 @@ extension ProxyOptions {
         /// Every connection must begin with a header; without it, it is closed.
         public var isRequired = false
         /// Peers that may send one; others are closed. Empty: everybody.
-        public var sources: [NetworkPrefix] = []
+        public var sources: [Network] = []
         public init() {}
+    }
+}
+
+extension ProxyOptions.ListenProxyProtocol {
+    /// Whether this peer may send a header. Nil, a peer without an address, may when nobody is named.
+    func accepts(_ peer: NetworkAddress?) -> Bool {
+        if sources.isEmpty { return true }
+        guard let peer else { return false }
+        return sources.contains { $0.prefix.contains(peer) }
     }
 }

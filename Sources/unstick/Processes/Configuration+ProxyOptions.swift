@@ -40,6 +40,8 @@ extension Configuration {
         options.timeouts.clientHead = timeouts.clientHead
         options.timeouts.store = timeouts.store
         options.timeouts.shutdown = timeouts.shutdown
+        options.forwarding = forwardingOptions
+        options.listenProxyProtocol = listenProxyProtocolOptions
         return options
     }
 
