@@ -19,7 +19,7 @@ struct HeadWriterTests {
         let (text, overflowed) = write(capacity: 100) { writer in
             writer.append("static ")
             writer.append(octets("bytes "))
-            writer.append(String("text "))
+            writer.append(text: "text ")
             writer.append(byte: 0x21)
             octets("xxsliceyy").withUnsafeBytes { writer.append(ByteSlice(start: 2, end: 7), of: $0) }
         }

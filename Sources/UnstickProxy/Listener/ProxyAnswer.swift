@@ -31,6 +31,9 @@ enum ProxyAnswer {
         }
     }
 
+    private static let endOfHead: StaticString = "\r\n"
+    private static let closeAndEndOfHead: StaticString = "Connection: close\r\n\r\n"
+
     /// Room that an answer needs at most, for a message of so many bytes of UTF-8.
     static func maxSize(messageBytes: Int) -> Int { messageBytes + 288 }
 
@@ -56,9 +59,9 @@ enum ProxyAnswer {
         }
         // RFC 9110 section 15.5.6: 405 names what is allowed; only TRACE is ever refused so.
         if status == 405 { out.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
-        out.append(keepAlive ? "\r\n" : "Connection: close\r\n\r\n")
+        out.append(keepAlive ? endOfHead : closeAndEndOfHead)
         guard !omitsBody else { return }
-        out.append(message)
+        out.append(text: message)
         out.append("\n")
     }
 

@@ -154,7 +154,7 @@ enum RequestRewriter {
             writeClaims(head, of: bytes, identity, policy, dropped: dropped, to: &out)
             if policy.additions.contains(.via) {
                 // The protocol of the message that was received (RFC 9110 section 7.6.3).
-                out.append(head.versionMinor == 1 ? "Via: 1.1 " : "Via: 1.0 ")
+                if head.versionMinor == 1 { out.append("Via: 1.1 ") } else { out.append("Via: 1.0 ") }
                 out.append(policy.pseudonym)
                 out.append("\r\n")
             }
@@ -195,7 +195,7 @@ enum RequestRewriter {
     ) {
         out.append("Host: ")
         if head.host.isEmpty {
-            out.append(copy upstreamAuthority)
+            out.append(text: copy upstreamAuthority)
         } else {
             out.append(head.host, of: bytes)
         }
@@ -285,9 +285,9 @@ enum RequestRewriter {
     ) {
         out.append("for=")
         if let peer = identity.peer {
-            out.append(peer.isIPv6 ? "\"[" : "")
+            if peer.isIPv6 { out.append("\"[") }
             out.append(peer)
-            out.append(peer.isIPv6 ? "]\"" : "")
+            if peer.isIPv6 { out.append("]\"") }
         } else {
             out.append("unknown")
         }

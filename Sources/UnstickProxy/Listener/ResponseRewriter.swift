@@ -63,7 +63,7 @@ enum ResponseRewriter {
             }
         }
         if let via = copy via {
-            out.append(head.versionMinor == 1 ? "Via: 1.1 " : "Via: 1.0 ")
+            if head.versionMinor == 1 { out.append("Via: 1.1 ") } else { out.append("Via: 1.0 ") }
             out.append(via)
             out.append("\r\n")
         }
