@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs the generators of hostile messages for longer than a test run does.
 #
-#     Tests/Fuzz/run.sh [CASES] [SEED]      default 4 000 000 cases, seed 1; about 15 minutes
+#     Tests/Fuzz/run.sh [CASES] [SEED]      default 4 000 000 cases, seed 1; about five minutes
 #
 # The same numbers try the same cases. A failure names seed and case.
 set -eu
