@@ -58,10 +58,59 @@ enum ByteScan {
         return value
     }
 
+    /// Bit 7 of each byte of `word` that is a letter, a digit or `-`: what nearly all field names are made of.
+    ///
+    /// Exact for every byte: sums of two numbers below 128 carry nothing into the next byte.
+    @inline(__always)
+    static func plainNameBytes(_ word: UInt64) -> UInt64 {
+        let low = word & repeated(0x7f)
+        let folded = low | repeated(0x20)
+        let letters = (folded &+ repeated(0x80 - 0x61)) & ~(folded &+ repeated(0x7f - 0x7a))
+        let digits = (low &+ repeated(0x80 - 0x30)) & ~(low &+ repeated(0x7f - 0x39))
+        let notHyphens = (low ^ repeated(0x2d)) &+ repeated(0x7f)
+        return (letters | digits | ~notHyphens) & ~word & repeated(0x80)
+    }
+
+    /// Offset of the first byte that is no `tchar` in `from ..< end`, else `end`; plain names hold letters, digits and `-` only.
+    @inline(__always)
+    static func fieldNameEnd(_ base: UnsafeRawPointer, from: Int, end: Int) -> (end: Int, isPlain: Bool) {
+        var offset = from
+        while offset &+ 8 <= end {
+            let others = ~plainNameBytes(word(base, offset)) & repeated(0x80)
+            if others == 0 {
+                offset &+= 8
+                continue
+            }
+            offset &+= others.trailingZeroBitCount >> 3
+            // By far the most frequent end.
+            if byte(base, offset) == 0x3a { return (offset, true) }
+            break
+        }
+        var isPlain = true
+        while offset < end {
+            let byte = byte(base, offset)
+            guard ByteClass.token.contains(byte) else { break }
+            if byte == 0x5f { isPlain = false }
+            offset &+= 1
+        }
+        return (offset, isPlain)
+    }
+
     /// Offset of the first control (0 ... 31, 127) in `from ..< end`, else `end`. HTAB counts as one.
     @inline(__always)
     static func firstControl(_ base: UnsafeRawPointer, from: Int, end: Int) -> Int {
         var offset = from
+        while offset &+ 16 <= end {
+            let one = word(base, offset)
+            let two = word(base, offset &+ 8)
+            let first = less(one, than: 0x20) | equal(one, to: 0x7f)
+            let second = less(two, than: 0x20) | equal(two, to: 0x7f)
+            if first | second != 0 {
+                return first != 0
+                    ? offset &+ first.trailingZeroBitCount >> 3 : offset &+ 8 &+ second.trailingZeroBitCount >> 3
+            }
+            offset &+= 16
+        }
         while offset &+ 8 <= end {
             let word = word(base, offset)
             let hits = less(word, than: 0x20) | equal(word, to: 0x7f)
@@ -145,6 +194,13 @@ enum ByteScan {
         for index in 0..<slice.count where lowercased(byte(base, slice.start &+ index)) != expected[index] {
             return false
         }
+        return true
+    }
+
+    /// Whether the bytes are those of `text`, case included.
+    static func equals(_ base: UnsafeRawPointer, _ slice: ByteSlice, _ text: StaticString) -> Bool {
+        guard slice.count == text.utf8CodeUnitCount else { return false }
+        for index in 0..<slice.count where byte(base, slice.start &+ index) != text.utf8Start[index] { return false }
         return true
     }
 

@@ -89,6 +89,15 @@ public struct ChunkedDecoder: Sendable {
         return offset
     }
 
+    /// Appends the trailer section without the fields that must not be forwarded, its empty line included. Writes at most as
+    /// many bytes as ``trailerSection`` has.
+    ///
+    /// - Parameter bytes: what the last `decode` was given.
+    public func appendTrailers(of bytes: UnsafeRawBufferPointer, to out: inout HeadWriter) {
+        for field in trailers where !field.known.isForbiddenInTrailers { out.append(field.line, of: bytes) }
+        out.append("\r\n")
+    }
+
     private mutating func step(_ byte: UInt8, at offset: Int) throws(HTTPWireError) {
         switch state {
         case .sizeStart, .size:

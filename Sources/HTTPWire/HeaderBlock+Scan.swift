@@ -1,3 +1,13 @@
+/// How far a scan of field lines came.
+private enum ScanEnd {
+    /// The empty line has been read.
+    case complete
+    /// The bytes end in the middle of a line.
+    case incomplete
+    /// There is another line and no slot for it.
+    case full
+}
+
 extension HeaderBlock {
     /// Reads field lines from `position` on (RFC 9112 §5) and moves `position` behind each complete one. Returns true when the
     /// empty line has been read, false when the bytes before `end` do not hold it.
@@ -8,59 +18,95 @@ extension HeaderBlock {
         position: inout Int,
         maxFields: Int
     ) throws(HTTPWireError) -> Bool {
-        while position < end {
-            let start = position
-            let opening = ByteScan.byte(base, start)
-            if opening < 0x21 {
-                guard try emptyLine(base, start: start, end: end) else { return false }
-                position = start &+ 2
-                return true
+        while true {
+            switch try scanLines(base, end: end, position: &position) {
+            case .complete: return true
+            case .incomplete: return false
+            case .full:
+                if fieldCount >= maxFields { throw HTTPWireError(.tooManyFields, at: position) }
+                addSlots(maxFields: maxFields)
             }
+        }
+    }
 
-            var colon = start
-            while colon < end, ByteClass.token.contains(ByteScan.byte(base, colon)) { colon &+= 1 }
-            if colon == end { return false }
-            let separator = ByteScan.byte(base, colon)
-            guard separator == 0x3a, colon > start else {
-                throw HTTPWireError(ByteScan.isBlank(separator) ? .spaceBeforeColon : .badFieldName, at: colon)
-            }
+    @inline(never)
+    private mutating func addSlots(maxFields: Int) {
+        let wanted = Swift.min(maxFields, Swift.max(12, slots.count &* 2))
+        let unused = HeaderSlice(name: .empty, value: .empty, lineEnd: 0, known: .other)
+        slots.append(contentsOf: repeatElement(unused, count: wanted &- slots.count))
+    }
 
-            var lower = colon &+ 1
-            while lower < end, ByteScan.isBlank(ByteScan.byte(base, lower)) { lower &+= 1 }
-            var upper = ByteScan.firstControl(base, from: lower, end: end)
-            while upper < end, ByteScan.byte(base, upper) == 0x09 {
-                upper = ByteScan.firstControl(base, from: upper &+ 1, end: end)
-            }
-            if upper &+ 1 >= end {
-                if upper < end, ByteScan.byte(base, upper) != 0x0d { throw Self.badValue(base, upper) }
-                return false
-            }
-            guard ByteScan.byte(base, upper) == 0x0d, ByteScan.byte(base, upper &+ 1) == 0x0a else {
-                throw Self.badValue(base, upper)
-            }
-            let lineEnd = upper &+ 2
-            while upper > lower, ByteScan.isBlank(ByteScan.byte(base, upper &- 1)) { upper &-= 1 }
+    /// The loop itself, on plain memory and local numbers: through `self` each line would cost a dozen stores and the
+    /// array's checks.
+    @inline(__always)
+    private mutating func scanLines(
+        _ base: UnsafeRawPointer,
+        end: Int,
+        position: inout Int
+    ) throws(HTTPWireError) -> ScanEnd {
+        var count = fieldCount
+        var seen = present
+        var again = repeated
+        var start = position
+        defer {
+            fieldCount = count
+            present = seen
+            repeated = again
+            position = start
+        }
+        return try slots.withUnsafeMutableBufferPointer { (slots) throws(HTTPWireError) -> ScanEnd in
+            while start < end {
+                if ByteScan.byte(base, start) < 0x21 {
+                    guard try Self.emptyLine(base, start: start, end: end) else { return .incomplete }
+                    start &+= 2
+                    return .complete
+                }
+                let name = ByteScan.fieldNameEnd(base, from: start, end: end)
+                let colon = name.end
+                if colon == end { return .incomplete }
+                let separator = ByteScan.byte(base, colon)
+                guard separator == 0x3a, colon > start else {
+                    throw HTTPWireError(ByteScan.isBlank(separator) ? .spaceBeforeColon : .badFieldName, at: colon)
+                }
 
-            if fields.count == maxFields { throw HTTPWireError(.tooManyFields, at: start) }
-            let known = KnownField.identify(base, start: start, count: colon &- start, end: end)
-            let bit: UInt64 = 1 << UInt64(known.rawValue)
-            repeated |= present & bit
-            present |= bit
-            fields.append(
-                HeaderSlice(
+                var lower = colon &+ 1
+                while lower < end, ByteScan.isBlank(ByteScan.byte(base, lower)) { lower &+= 1 }
+                var upper = ByteScan.firstControl(base, from: lower, end: end)
+                while upper < end, ByteScan.byte(base, upper) == 0x09 {
+                    upper = ByteScan.firstControl(base, from: upper &+ 1, end: end)
+                }
+                if upper &+ 1 >= end {
+                    if upper < end, ByteScan.byte(base, upper) != 0x0d { throw Self.badValue(base, upper) }
+                    return .incomplete
+                }
+                guard ByteScan.byte(base, upper) == 0x0d, ByteScan.byte(base, upper &+ 1) == 0x0a else {
+                    throw Self.badValue(base, upper)
+                }
+                let lineEnd = upper &+ 2
+                while upper > lower, ByteScan.isBlank(ByteScan.byte(base, upper &- 1)) { upper &-= 1 }
+
+                // The line is whole: only now may its number be held against the limit.
+                if count == slots.count { return .full }
+                let known = KnownField.identify(
+                    base, start: start, count: colon &- start, end: end, isPlain: name.isPlain)
+                let bit: UInt64 = 1 << UInt64(known.rawValue)
+                again |= seen & bit
+                seen |= bit
+                slots[count] = HeaderSlice(
                     name: ByteSlice(start: start, end: colon),
                     value: ByteSlice(start: lower, end: upper),
                     lineEnd: lineEnd,
                     known: known
                 )
-            )
-            position = lineEnd
+                count &+= 1
+                start = lineEnd
+            }
+            return .incomplete
         }
-        return false
     }
 
     /// A line that does not begin with a name: true for the whole empty line, false when its LF is yet to come.
-    private func emptyLine(_ base: UnsafeRawPointer, start: Int, end: Int) throws(HTTPWireError) -> Bool {
+    private static func emptyLine(_ base: UnsafeRawPointer, start: Int, end: Int) throws(HTTPWireError) -> Bool {
         switch ByteScan.byte(base, start) {
         case 0x0d:
             guard start &+ 1 < end else { return false }
@@ -82,23 +128,54 @@ extension HeaderBlock {
     }
 
     /// Reads the `Connection` fields (RFC 9110 §7.6.1: a list of tokens).
-    mutating func readConnection(_ base: UnsafeRawPointer) throws(HTTPWireError) {
+    @inline(__always)
+    mutating func readConnection(_ base: UnsafeRawPointer, end: Int) throws(HTTPWireError) {
         guard contains(.connection) else { return }
-        for line in fields where line.known == .connection {
-            var position = line.value.start
-            while let option = ListElements.next(base, in: line.value, position: &position) {
-                if ByteScan.matches(base, option, "keep-alive") {
-                    connection.insert(.keepAlive)
-                } else if ByteScan.matches(base, option, "close") {
-                    connection.insert(.close)
+        connection = try withFields { (fields) throws(HTTPWireError) in
+            var options: ConnectionOptions = []
+            for line in fields where line.known == .connection {
+                // Nearly always one word, and one of these two.
+                if let option = Self.commonOption(base, line.value, end: end) {
+                    options.insert(option)
                 } else {
-                    for offset in option.range where !ByteClass.token.contains(ByteScan.byte(base, offset)) {
-                        throw HTTPWireError(.badConnection, at: offset)
-                    }
-                    connection.insert(ByteScan.matches(base, option, "upgrade") ? .upgrade : .others)
+                    options.formUnion(try Self.options(base, in: line.value, end: end))
                 }
             }
+            return options
         }
+    }
+
+    /// `keep-alive` or `close`. Folding by bit 5 confuses no other byte that a value may hold with theirs.
+    @inline(__always)
+    private static func commonOption(_ base: UnsafeRawPointer, _ word: ByteSlice, end: Int) -> ConnectionOptions? {
+        let fold = ByteScan.repeated(0x20)
+        if word.count == 10 {
+            let isKeepAlive =
+                ByteScan.word(base, word.start) | fold == 0x696c_612d_7065_656b
+                && ByteScan.word(base, word.end &- 8) | fold == 0x6576_696c_612d_7065
+            return isKeepAlive ? .keepAlive : nil
+        }
+        guard word.count == 5 else { return nil }
+        let isClose = ByteScan.shortWord(base, word.start, count: 5, end: end) | 0x20_2020_2020 == 0x0065_736f_6c63
+        return isClose ? .close : nil
+    }
+
+    private static func options(
+        _ base: UnsafeRawPointer, in list: ByteSlice, end: Int
+    ) throws(HTTPWireError) -> ConnectionOptions {
+        var options: ConnectionOptions = []
+        var position = list.start
+        while let option = ListElements.next(base, in: list, position: &position) {
+            if let common = commonOption(base, option, end: end) {
+                options.insert(common)
+            } else {
+                for offset in option.range where !ByteClass.token.contains(ByteScan.byte(base, offset)) {
+                    throw HTTPWireError(.badConnection, at: offset)
+                }
+                options.insert(ByteScan.matches(base, option, "upgrade") ? .upgrade : .others)
+            }
+        }
+        return options
     }
 
     /// What `Transfer-Encoding` and `Content-Length` say together (RFC 9112 §6.1 ... 6.3); nil when both are absent.

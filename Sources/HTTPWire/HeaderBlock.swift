@@ -1,6 +1,9 @@
 /// The field lines of a head or a trailer section, in the order in which they came.
 public struct HeaderBlock: Sendable {
-    @usableFromInline var fields = ContiguousArray<HeaderSlice>()
+    /// Memory for lines; the first ``fieldCount`` of them are in use. It grows and is never given back, so a reused block
+    /// does not allocate.
+    @usableFromInline var slots = ContiguousArray<HeaderSlice>()
+    @usableFromInline var fieldCount = 0
     /// One bit for each `KnownField` that occurs.
     @usableFromInline var present: UInt64 = 0
     /// One bit for each `KnownField` that occurs more than once.
@@ -9,6 +12,9 @@ public struct HeaderBlock: Sendable {
     public internal(set) var connection: ConnectionOptions = []
 
     public init() {}
+
+    /// The fields that occur at least once.
+    @inlinable public var presentFields: KnownFieldSet { KnownFieldSet(bits: present) }
 
     /// Whether the field occurs at least once.
     @inlinable
@@ -22,7 +28,21 @@ public struct HeaderBlock: Sendable {
     @inlinable
     public func first(_ field: KnownField) -> HeaderSlice? {
         guard contains(field) else { return nil }
-        return fields.first { $0.known == field }
+        return slots.withUnsafeBufferPointer { slots in
+            for index in 0..<fieldCount where slots[index].known == field { return slots[index] }
+            return nil
+        }
+    }
+
+    /// Calls `body` with all lines as plain memory: what a loop over them should use where speed counts.
+    @inlinable
+    @inline(__always)
+    public func withFields<Result, Failure: Error>(
+        _ body: (UnsafeBufferPointer<HeaderSlice>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try slots.withUnsafeBufferPointer { (all) throws(Failure) in
+            try body(UnsafeBufferPointer(start: all.baseAddress, count: fieldCount))
+        }
     }
 
     /// Whether any `Unstick-*` field is among them, in whatever spelling.
@@ -37,7 +57,7 @@ public struct HeaderBlock: Sendable {
         guard connection.contains(.others), field.known.isRemovableByConnection, let base = bytes.baseAddress else {
             return false
         }
-        for line in fields where line.known == .connection {
+        for line in self where line.known == .connection {
             var position = line.value.start
             while let option = ListElements.next(base, in: line.value, position: &position) {
                 if ByteScan.matchesIgnoringCase(base, option, field.name) { return true }
@@ -49,17 +69,17 @@ public struct HeaderBlock: Sendable {
     /// The first line whose name equals `name`, ASCII in lower case, when case is ignored.
     public func first(named name: StaticString, in bytes: UnsafeRawBufferPointer) -> HeaderSlice? {
         guard let base = bytes.baseAddress else { return nil }
-        return fields.first { ByteScan.matches(base, $0.name, name) }
+        return first { ByteScan.matches(base, $0.name, name) }
     }
 
     /// The first line whose name equals `name` (bytes in lower case) when case is ignored.
     public func first(named name: FieldName, in bytes: UnsafeRawBufferPointer) -> HeaderSlice? {
         guard let base = bytes.baseAddress else { return nil }
-        return fields.first { name.matches(base, $0.name) }
+        return first { name.matches(base, $0.name) }
     }
 
     mutating func removeAll() {
-        fields.removeAll(keepingCapacity: true)
+        fieldCount = 0
         present = 0
         repeated = 0
         connection = []
@@ -68,8 +88,11 @@ public struct HeaderBlock: Sendable {
 
 extension HeaderBlock: RandomAccessCollection {
     @inlinable public var startIndex: Int { 0 }
-    @inlinable public var endIndex: Int { fields.count }
-    @inlinable public subscript(position: Int) -> HeaderSlice { fields[position] }
+    @inlinable public var endIndex: Int { fieldCount }
+    @inlinable public subscript(position: Int) -> HeaderSlice {
+        precondition(position < fieldCount)
+        return slots[position]
+    }
 }
 
 /// A field's name chosen at run time, such as a header that carries the session id. Case is ignored (RFC 9110 §5.1).

@@ -17,11 +17,12 @@ public enum KnownField: UInt8, Hashable, Sendable, CaseIterable {
     /// it must not be forwarded.
     case disguised
 
-    /// Whether the field belongs to one connection and is never forwarded (RFC 9110 §7.6.1).
+    /// Whether the field belongs to one connection and is never forwarded (RFC 9110 §7.6.1). `Trailer` is not among them: it
+    /// tells about trailers, which are forwarded (§6.6.2).
     @inlinable
     public var isHopByHop: Bool {
         switch self {
-        case .connection, .transferEncoding, .upgrade, .keepAlive, .te, .trailer, .proxyConnection, .proxyAuthenticate,
+        case .connection, .transferEncoding, .upgrade, .keepAlive, .te, .proxyConnection, .proxyAuthenticate,
             .proxyAuthorization:
             true
         default: false
@@ -49,8 +50,12 @@ public enum KnownField: UInt8, Hashable, Sendable, CaseIterable {
 
 extension KnownField {
     /// The field called `base[start ..< start + count]`, a token. Reads no byte at or behind `end`.
+    ///
+    /// - Parameter isPlain: the name is known to hold no `_`.
     @inline(__always)
-    static func identify(_ base: UnsafeRawPointer, start: Int, count: Int, end: Int) -> KnownField {
+    static func identify(
+        _ base: UnsafeRawPointer, start: Int, count: Int, end: Int, isPlain: Bool
+    ) -> KnownField {
         guard count <= 24 else { return long(base, start: start) }
         // In a token, setting bit 5 folds case and confuses nothing else that a name of the list holds; `_` becomes 0x7f.
         let fold = ByteScan.repeated(0x20)
@@ -61,8 +66,9 @@ extension KnownField {
             first = ByteScan.word(base, start) | fold
             last = ByteScan.word(base, start &+ count &- 8) | fold
             if count >= 16 { middle = ByteScan.word(base, start &+ 8) | fold }
-            if (ByteScan.equal(first, to: 0x7f) | ByteScan.equal(middle, to: 0x7f) | ByteScan.equal(last, to: 0x7f))
-                != 0
+            if !isPlain,
+                (ByteScan.equal(first, to: 0x7f) | ByteScan.equal(middle, to: 0x7f) | ByteScan.equal(last, to: 0x7f))
+                    != 0
             {
                 return underscored(base, start: start, count: count, first: first, middle: middle, last: last)
             }

@@ -1,7 +1,7 @@
 /// A request's head. Reuse one value per connection: `parse` until it is complete, use it, `reset`.
 ///
 /// All slices are offsets into the bytes that `parse` was given.
-public struct RequestHead: Sendable {
+public struct RequestHead: ~Copyable, Sendable {
     public let limits: HeadLimits
     public internal(set) var method = RequestMethod.other
     public internal(set) var methodSlice = ByteSlice.empty

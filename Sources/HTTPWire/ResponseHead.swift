@@ -1,7 +1,7 @@
 /// A response's head. Reuse one value per upstream connection: `parse` until it is complete, use it, `reset`.
 ///
 /// All slices are offsets into the bytes that `parse` was given. Errors carry status 502.
-public struct ResponseHead: Sendable {
+public struct ResponseHead: ~Copyable, Sendable {
     public let limits: HeadLimits
     /// 100 ... 999: codes without a registered class pass, as their meaning is the client's affair.
     public private(set) var status = 0
@@ -140,7 +140,7 @@ public struct ResponseHead: Sendable {
         answering method: RequestMethod
     ) throws(HTTPWireError) {
         let declared = try headers.declaredFraming(base, versionMinor: versionMinor)
-        try headers.readConnection(base)
+        try headers.readConnection(base, end: headLength)
         let options = headers.connection
         keepAlive = !options.contains(.close) && (versionMinor == 1 || options.contains(.keepAlive))
         if status < 200 || status == 204 {

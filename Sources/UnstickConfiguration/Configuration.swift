@@ -30,6 +30,11 @@ public struct Configuration: Sendable, Equatable {
     public var coordinator: Coordinator
     /// Peers whose `X-Forwarded-*` and `Forwarded` headers are believed. Default: nobody's.
     public var trustedProxies: [AddressRange]
+    public var forwarding: Forwarding
+    /// Default `off`.
+    public var listenProxyProtocol: ListenProxyProtocol
+    /// Peers that may send a PROXY protocol header. Default empty: everybody.
+    public var listenProxyProtocolFrom: [AddressRange]
     /// The path of the token file, resolved; nil when there is none.
     public var adminTokenFile: String?
     /// What API clients present as a bearer token; nil when none is demanded (loopback only).

@@ -19,6 +19,7 @@ struct ConfigurationChecks {
         checkCookies(configuration, &log)
         checkQuantities(configuration, &log)
         checkResilience(configuration, &log)
+        checkForwarding(configuration, &log)
         readSecrets(&configuration, &log)
         configuration.coordinator.journal = resolve(configuration.coordinator.journal)
         if case .sqlite(let path) = configuration.store.location {

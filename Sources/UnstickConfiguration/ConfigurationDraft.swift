@@ -77,6 +77,9 @@ extension Configuration {
                 requireRehearsal: false
             ),
             trustedProxies: [],
+            forwarding: Forwarding(),
+            listenProxyProtocol: .off,
+            listenProxyProtocolFrom: [],
             adminTokenFile: nil,
             adminToken: nil,
             log: Log(),

@@ -29,7 +29,7 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     /// Every key of the file.
     static func file(_ document: YAMLDocument?) -> ConfigurationTable {
         ConfigurationTable(
-            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + healthKeys + limitKeys
+            keys: processKeys + forwardingKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + healthKeys + limitKeys
                 + timeoutKeys + resilienceKeys(document) + planeKeys + observationKeys)
     }
 
@@ -47,10 +47,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
             Key(
                 "admin-token-file", .optional(.filePath), \.configuration.adminTokenFile,
                 "File with the bearer token of the API, at least 32 bytes, readable by its owner only."),
-            Key(
-                "trusted-proxies", .list(.addressRange, of: "addresses or ranges such as 10.0.0.0/8", most: 256),
-                \.configuration.trustedProxies,
-                "Peers whose `X-Forwarded-*` and `Forwarded` headers are believed."),
         ]
     }
 

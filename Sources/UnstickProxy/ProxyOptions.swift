@@ -18,6 +18,8 @@ public struct ProxyOptions: Sendable {
     public var timeouts: Timeouts
     /// Retries, circuit breaker, ejection, rate limits, slow clients.
     public var resilience = Resilience()
+    public var forwarding = Forwarding()
+    public var listenProxyProtocol = ListenProxyProtocol()
     /// Shared with the bridges; nil only when no migration is configured, then phases above `sticky` are refused.
     public var secret: BridgeSecret
     public var observation = ObservationOptions()

@@ -81,7 +81,7 @@ struct KnownFieldTests {
     func hopByHop() {
         #expect(
             Set(KnownField.allCases.filter(\.isHopByHop)) == [
-                .connection, .transferEncoding, .upgrade, .keepAlive, .te, .trailer, .proxyConnection,
+                .connection, .transferEncoding, .upgrade, .keepAlive, .te, .proxyConnection,
                 .proxyAuthenticate,
                 .proxyAuthorization,
             ]

@@ -119,14 +119,16 @@ struct ResponseHeadTests {
         { bytes in
             let early = try head.parse(bytes, answering: .get)
             #expect(early)
-            #expect(head.isInformational)
+            let isInterim = head.isInformational
+            #expect(isInterim)
             let rest = UnsafeRawBufferPointer(rebasing: bytes[head.headLength...])
             head.reset()
             let final = try head.parse(rest, answering: .get)
             #expect(final)
-            #expect(!head.isInformational)
-            #expect(head.headers.count == 1)
-            #expect(head.framing == .length(1))
+            let (isFinal, fields, framing) = (!head.isInformational, head.headers.count, head.framing)
+            #expect(isFinal)
+            #expect(fields == 1)
+            #expect(framing == .length(1))
         }
     }
 }

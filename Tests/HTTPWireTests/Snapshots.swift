@@ -31,7 +31,7 @@ struct RequestSnapshot: Equatable {
     var connection: UInt8
     var headLength: Int
 
-    init(_ head: RequestHead, _ bytes: UnsafeRawBufferPointer) {
+    init(_ head: borrowing RequestHead, _ bytes: UnsafeRawBufferPointer) {
         method = head.method
         methodText = latin1(head.methodSlice, in: bytes)
         target = latin1(head.target, in: bytes)
@@ -61,7 +61,7 @@ struct ResponseSnapshot: Equatable {
     var keepAlive: Bool
     var headLength: Int
 
-    init(_ head: ResponseHead, _ bytes: UnsafeRawBufferPointer) {
+    init(_ head: borrowing ResponseHead, _ bytes: UnsafeRawBufferPointer) {
         status = head.status
         reason = latin1(head.reason, in: bytes)
         minor = head.versionMinor

@@ -136,7 +136,6 @@ struct CompositionTests {
     @Test(
         "so is what would be read and ignored",
         arguments: [
-            ("trusted-proxies: [10.0.0.0/8]", "trusted-proxies"),
             ("affinity: { same-site: None }", "affinity.same-site"),
         ])
     func ignored(yaml: String, keyPath: String) {

@@ -9,95 +9,109 @@ struct ReleasedResponse {
     var keepAlive: Bool
     /// A whole `Set-Cookie` line with its CRLF, or empty.
     var affinityLine: [UInt8]
+    /// The pseudonym for `Via`; nil: none is added.
+    var via: [UInt8]?
 }
 
 /// Writes a response head for the client: as the instance sent it, without what belongs to one connection and without
 /// the bridge's fields.
 enum ResponseRewriter {
-    static func write(
-        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, as released: ReleasedResponse,
-        to out: inout ByteBuffer
-    ) {
-        out.writeStaticString("HTTP/1.1 ")
-        out.writeInteger(UInt8(ascii: "0") + UInt8(head.status / 100))
-        out.writeInteger(UInt8(ascii: "0") + UInt8(head.status / 10 % 10))
-        out.writeInteger(UInt8(ascii: "0") + UInt8(head.status % 10))
-        out.writeStaticString(" ")
-        out.writeBytes(head.reason.bytes(in: bytes))
-        out.writeStaticString("\r\n")
-
-        var runStart = -1
-        var runEnd = -1
-        for field in head.headers {
-            if drops(field, of: head, in: bytes) {
-                if runStart >= 0 { out.writeBytes(bytes[runStart..<runEnd]) }
-                runStart = -1
-            } else {
-                if runStart < 0 { runStart = field.line.start }
-                runEnd = field.line.end
-            }
-        }
-        if runStart >= 0 { out.writeBytes(bytes[runStart..<runEnd]) }
-
-        if head.status == 101, let upgrade = head.headers.first(.upgrade) {
-            out.writeStaticString("Connection: Upgrade\r\nUpgrade: ")
-            out.writeBytes(upgrade.value.bytes(in: bytes))
-            out.writeStaticString("\r\n")
-        } else {
-            if head.headers.contains(.transferEncoding), released.clientMinorVersion > 0 {
-                out.writeStaticString("Transfer-Encoding: chunked\r\n")
-            }
-            if !released.keepAlive {
-                out.writeStaticString("Connection: close\r\n")
-            } else if released.clientMinorVersion == 0 {
-                out.writeStaticString("Connection: keep-alive\r\n")
-            }
-        }
-        out.writeBytes(released.affinityLine)
-        out.writeStaticString("\r\n")
+    /// Room that the rewritten head needs at most.
+    @inline(__always)
+    static func maxSize(_ head: borrowing ResponseHead, affinityLineBytes: Int, viaBytes: Int = 0) -> Int {
+        head.headLength + affinityLineBytes + viaBytes + 128
     }
 
-    private static func drops(
-        _ field: HeaderSlice, of head: borrowing ResponseHead, in bytes: UnsafeRawBufferPointer
-    ) -> Bool {
-        switch field.known {
-        case .other:
-            return head.headers.connection.contains(.others) && head.headers.isNamedByConnection(field, in: bytes)
-        case .contentLength, .setCookie, .contentType, .date, .server: return false
-        default: return field.known.isHopByHop || field.known.isUnstick
+    @inline(__always)
+    static func write(
+        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, as released: borrowing ReleasedResponse,
+        to out: inout HeadWriter
+    ) {
+        released.affinityLine.withUnsafeBytes { line in
+            write(
+                head, of: bytes, clientMinorVersion: released.clientMinorVersion, keepAlive: released.keepAlive,
+                affinityLine: line, via: released.via, to: &out)
         }
+    }
+
+    static func write(
+        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, clientMinorVersion: Int, keepAlive: Bool,
+        affinityLine: UnsafeRawBufferPointer, via: borrowing [UInt8]? = nil, to out: inout HeadWriter
+    ) {
+        writeStatusLine(head, of: bytes, to: &out)
+        let headers = head.headers.presentFields
+        let isChunked = headers.contains(.transferEncoding)
+        var dropped = KnownFieldSet.hopByHop | .unstick
+        // Announces trailers, which go with the chunks when those are unwrapped.
+        if clientMinorVersion == 0 { dropped.insert(.trailer) }
+        // No body is to be announced where none can be (RFC 9110 section 8.6).
+        if head.status < 200 || head.status == 204 { dropped.insert(.contentLength) }
+        head.headers.appendLines(without: dropped, of: bytes, to: &out)
+
+        if head.status == 101, headers.contains(.upgrade) {
+            out.append("Connection: Upgrade\r\nUpgrade: ")
+            _ = head.headers.appendList(of: .upgrade, of: bytes, to: &out)
+            out.append("\r\n")
+        } else {
+            if isChunked, clientMinorVersion > 0, head.status >= 200, head.status != 204 {
+                out.append("Transfer-Encoding: chunked\r\n")
+            }
+            if !keepAlive {
+                out.append("Connection: close\r\n")
+            } else if clientMinorVersion == 0 {
+                out.append("Connection: keep-alive\r\n")
+            }
+        }
+        if let via = copy via {
+            if head.versionMinor == 1 { out.append("Via: 1.1 ") } else { out.append("Via: 1.0 ") }
+            out.append(via)
+            out.append("\r\n")
+        }
+        out.append(affinityLine)
+        out.append("\r\n")
+    }
+
+    /// A 1xx head on its way to the client (RFC 9110 section 15.2): nothing about the connection is said in it, and
+    /// nothing of the bridge's.
+    static func writeInterim(
+        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, to out: inout HeadWriter
+    ) {
+        writeStatusLine(head, of: bytes, to: &out)
+        var dropped = KnownFieldSet.hopByHop | .unstick
+        dropped.insert(.contentLength)
+        dropped.insert(.setCookie)
+        head.headers.appendLines(without: dropped, of: bytes, to: &out)
+        out.append("\r\n")
+    }
+
+    @inline(__always)
+    private static func writeStatusLine(
+        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, to out: inout HeadWriter
+    ) {
+        let reason = head.reason
+        if head.versionMinor == 1, reason.start == 13 {
+            // The line as it came.
+            return out.append(ByteSlice(start: 0, end: reason.end + 2), of: bytes)
+        }
+        out.append("HTTP/1.1 ")
+        out.append(decimal: UInt64(head.status))
+        out.append(" ")
+        out.append(reason, of: bytes)
+        out.append("\r\n")
     }
 }
 
-/// Answers that the proxy makes itself.
-enum ProxyAnswer {
-    static func reason(_ status: Int) -> String {
-        switch status {
-        case 400: "Bad Request"
-        case 404: "Not Found"
-        case 408: "Request Timeout"
-        case 413: "Content Too Large"
-        case 414: "URI Too Long"
-        case 417: "Expectation Failed"
-        case 431: "Request Header Fields Too Large"
-        case 501: "Not Implemented"
-        case 502: "Bad Gateway"
-        case 503: "Service Unavailable"
-        case 504: "Gateway Timeout"
-        case 505: "HTTP Version Not Supported"
-        default: "Error"
-        }
-    }
-
-    /// A plain-text answer whose text says what happened, for the person who reads the client's log.
+extension ResponseRewriter {
     static func write(
-        status: Int, message: String, retryAfterSeconds: Int? = nil, keepAlive: Bool, omitsBody: Bool,
+        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, as released: borrowing ReleasedResponse,
         to out: inout ByteBuffer
     ) {
-        out.writeString("HTTP/1.1 \(status) \(reason(status))\r\nContent-Type: text/plain; charset=utf-8\r\n")
-        out.writeString("Content-Length: \(message.utf8.count + 1)\r\nCache-Control: no-store\r\n")
-        if let retryAfterSeconds { out.writeString("Retry-After: \(retryAfterSeconds)\r\n") }
-        out.writeString(keepAlive ? "\r\n" : "Connection: close\r\n\r\n")
-        if !omitsBody { out.writeString("\(message)\n") }
+        let size = maxSize(
+            head, affinityLineBytes: released.affinityLine.count, viaBytes: (released.via?.count ?? 0) + 16)
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { memory in
+            var writer = HeadWriter(memory)
+            write(head, of: bytes, as: released, to: &writer)
+            return writer.count
+        }
     }
 }

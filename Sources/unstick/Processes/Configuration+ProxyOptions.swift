@@ -35,6 +35,8 @@ extension Configuration {
         options.health = healthOptions
         options.timeouts = timeoutOptions
         options.resilience = resilienceOptions
+        options.forwarding = forwardingOptions
+        options.listenProxyProtocol = listenProxyProtocolOptions
         return options
     }
 

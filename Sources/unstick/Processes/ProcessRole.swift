@@ -40,11 +40,6 @@ extension Configuration {
             unavailable("balance", balance.rawValue, "least-connections, round-robin or random")
         case .leastConnections, .roundRobin, .random: break
         }
-        if let first = trustedProxies.first {
-            refuse(
-                "trusted-proxies", "\(first)",
-                "'\(first)': trusting a proxy in front is not available yet; expected the empty list")
-        }
         if migration.onStoreError == .refuse { unavailable("migration.on-store-error", "refuse", "serve") }
         if coordinator.requireRehearsal { unavailable("coordinator.require-rehearsal", "true", "false") }
         if role == .proxy, proxy.coordinator == nil, !hasCoordinator {
