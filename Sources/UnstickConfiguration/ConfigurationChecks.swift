@@ -24,10 +24,11 @@ struct ConfigurationChecks {
             configuration.store.location = .sqlite(path: resolve(path))
         }
         checkDatabases(configuration, &log)
+        completeTLS(&configuration, &log)
         return configuration
     }
 
-    private func resolve(_ path: String) -> String { path.hasPrefix("/") ? path : folder + path }
+    func resolve(_ path: String) -> String { path.hasPrefix("/") ? path : folder + path }
 
     private func checkInstances(
         _ drafts: [InstanceDraft],
@@ -53,7 +54,7 @@ struct ConfigurationChecks {
             }
             guard let endpoint = draft.endpoint else { continue }
             let key = "instances[\(index)].url"
-            let url = "http://\(endpoint)"
+            let url = draft.location.map { "\($0)" } ?? ""
             if let first = endpoints[endpoint] {
                 log.report(key, value: url, "'\(url)' is already the URL of instances[\(first)]")
             } else {
@@ -69,8 +70,9 @@ struct ConfigurationChecks {
             }
         }
         return drafts.compactMap { draft in
-            guard let name = draft.name, let endpoint = draft.endpoint else { return nil }
-            return Configuration.Instance(name: name, endpoint: endpoint, weight: draft.weight)
+            guard let name = draft.name, let location = draft.location else { return nil }
+            return Configuration.Instance(
+                name: name, endpoint: location.endpoint, weight: draft.weight, isSecure: location.isSecure)
         }
     }
 
@@ -99,7 +101,7 @@ struct ConfigurationChecks {
     }
 
     /// Whether both cannot be bound at once.
-    private func overlap(_ left: SocketEndpoint, _ right: SocketEndpoint) -> Bool {
+    func overlap(_ left: SocketEndpoint, _ right: SocketEndpoint) -> Bool {
         let everywhere = ["0.0.0.0", "::"]
         return left.port == right.port
             && (left.host == right.host || everywhere.contains(left.host) || everywhere.contains(right.host))

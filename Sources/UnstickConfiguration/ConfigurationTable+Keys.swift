@@ -11,7 +11,7 @@ extension ConfigurationTable where Root == InstanceDraft {
                 default: "required",
                 "The instance's name, the same over restarts; distinct."
             ),
-            ConfigurationKey("url", required(.httpURL), \.endpoint, default: "required", "Where it listens; distinct."),
+            ConfigurationKey("url", required(.instanceURL), \.location, default: "required", "Where it listens; distinct."),
             ConfigurationKey("weight", .count(1...1000), \.weight, "Its share under the `weighted-*` balances."),
         ])
     }
@@ -29,7 +29,8 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     /// Every key of the file.
     static func file(_ document: YAMLDocument?) -> ConfigurationTable {
         ConfigurationTable(
-            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + limitKeys + planeKeys)
+            keys: processKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + limitKeys + planeKeys
+                + tlsKeys(document))
     }
 
     private typealias Key = ConfigurationKey<ConfigurationDraft>

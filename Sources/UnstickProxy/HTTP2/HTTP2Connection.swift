@@ -36,14 +36,18 @@ struct HTTP2Connection: Sendable {
                 maxGraceTime: TimeAmount(shutdownTimeout), keepalive: nil))
         let headLimits = headLimits
         let drainTimeout = TimeAmount(options.drainTimeout)
+        let budget = NIOLoopBound(
+            FaultBudget(limit: options.resets, window: TimeAmount(options.rateWindow)), eventLoop: eventLoop)
+        let refused: @Sendable (HTTP2RequestFault) -> Void = { fault in
+            events(.http2RequestRefused(fault))
+            if budget.value.isExceeded(at: .now()) { Self.giveUp(channel, events: events) }
+        }
         let handler = NIOHTTP2Handler(
             mode: .server, eventLoop: eventLoop, connectionConfiguration: connectionConfiguration,
             streamConfiguration: streamConfiguration, streamDelegate: management.http2StreamDelegate
         ) { stream in
             stream.eventLoop.makeCompletedFuture {
-                let codec = HTTP2StreamCodec(limits: headLimits, drainTimeout: drainTimeout) { fault in
-                    events(.http2RequestRefused(fault))
-                }
+                let codec = HTTP2StreamCodec(limits: headLimits, drainTimeout: drainTimeout, faults: refused)
                 try stream.pipeline.syncOperations.addHandlers([codec, makeDownstream(stream)])
             }
         }
@@ -52,6 +56,15 @@ struct HTTP2Connection: Sendable {
         ])
         // The channel is active already, so nothing else would start the timers.
         management.channelActive(context: try pipeline.context(handler: management))
+    }
+
+    private static func giveUp(_ channel: any Channel, events: @Sendable (ClientConnectionEvent) -> Void) {
+        guard channel.isActive else { return }
+        events(.http2ConnectionRefused("ExcessiveRequestFaults"))
+        let frame = HTTP2Frame(
+            streamID: .rootStream, payload: .goAway(lastStreamID: .maxID, errorCode: .enhanceYourCalm, opaqueData: nil))
+        channel.pipeline.syncOperations.writeAndFlush(NIOAny(frame), promise: nil)
+        channel.close(promise: nil)
     }
 
     /// The limits of swift-nio-http2, and where they stand against known attacks:
@@ -88,6 +101,31 @@ struct HTTP2Connection: Sendable {
         configuration.streamErrorRateLimit.maximumCount = options.resets
         configuration.streamErrorRateLimit.windowLength = TimeAmount(options.rateWindow)
         return configuration
+    }
+}
+
+/// Counts the requests of a connection that the streams' codecs refuse: the HTTP/2 handler knows nothing of them.
+final class FaultBudget {
+    private let limit: Int
+    private let window: TimeAmount
+    private var windowStart = NIODeadline.uptimeNanoseconds(0)
+    private var count = 0
+
+    /// - Parameters:
+    ///   - limit: faults within `window` that are tolerated.
+    init(limit: Int, window: TimeAmount) {
+        self.limit = limit
+        self.window = window
+    }
+
+    /// Records a fault; true when there have been too many.
+    func isExceeded(at now: NIODeadline) -> Bool {
+        if now - windowStart > window {
+            windowStart = now
+            count = 0
+        }
+        count += 1
+        return count > limit
     }
 }
 

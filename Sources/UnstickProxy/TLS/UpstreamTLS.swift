@@ -30,8 +30,33 @@ final class UpstreamTLS: Sendable {
         let name = options.serverName ?? host
         // An address has no place in the server name extension (RFC 6066 section 3); it is verified against the
         // certificate's addresses instead.
-        let isAddress = (try? SocketAddress(ipAddress: name, port: 0)) != nil
-        return [try NIOSSLClientHandler(context: context, serverHostname: isAddress ? nil : name)]
+        if (try? SocketAddress(ipAddress: name, port: 0)) != nil {
+            return [try NIOSSLClientHandler(context: context, serverHostname: nil)]
+        }
+        guard options.verification == .full else {
+            return [try NIOSSLClientHandler(context: context, serverHostname: name)]
+        }
+        // The library takes a certificate for the peer's address as one for any name. Whoever can answer name queries
+        // could then show a certificate of his own address.
+        let handler = try NIOSSLClientHandler._makeSSLClientHandler(context: context, serverHostname: name) {
+            certificate, channel in
+            channel.eventLoop.makeCompletedFuture {
+                guard Self.isCertificate(certificate, for: name) else { throw WrongName(expected: name) }
+            }
+        }
+        return [handler]
+    }
+
+    /// The certificate shows no such name.
+    struct WrongName: Error, CustomStringConvertible {
+        var expected: String
+        var description: String { "the instance's certificate is not for '\(expected)'" }
+    }
+
+    private static func isCertificate(_ certificate: NIOSSLCertificate, for name: String) -> Bool {
+        var table = ServerNameTable<Void>()
+        for name in CertificateFiles.serverNames(certificate) { table.insert(name, ()) }
+        return table.value(for: name, isStrict: true) != nil
     }
 
     /// As ``TLSContextStore/reloadIfChanged()``.

@@ -40,6 +40,9 @@ extension Configuration {
         options.timeouts.clientHead = timeouts.clientHead
         options.timeouts.store = timeouts.store
         options.timeouts.shutdown = timeouts.shutdown
+        options.tls = tlsOptions
+        options.http2 = http2Options
+        options.upstreamTLS = upstreamTLSOptions
         return options
     }
 
