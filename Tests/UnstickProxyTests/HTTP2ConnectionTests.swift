@@ -141,7 +141,8 @@ struct HTTP2ConnectionTests {
     @Test(
         "floods of control frames end the connection (CVE-2019-9512, -9515)",
         arguments: [
-            Raw.frame(6, payload: [0, 0, 0, 0, 0, 0, 0, 0]), Raw.frame(4), Raw.frame(2, stream: 1, payload: [0, 0, 0, 0, 9]),
+            Raw.frame(6, payload: [0, 0, 0, 0, 0, 0, 0, 0]), Raw.frame(4),
+            Raw.frame(2, stream: 1, payload: [0, 0, 0, 0, 9]),
         ])
     func controlFlood(_ frame: [UInt8]) async throws {
         try await with { server, client in
@@ -190,7 +191,9 @@ struct HTTP2ConnectionTests {
         try await with { server, client in
             try await client.write(Raw.request(stream: 1, path: "/hold"))
             #expect(await server.log.wait { $0.requests.count == 1 })
-            for channel in server.clients.all { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+            for channel in server.clients.all {
+                channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+            }
             #expect(await client.wait { $0.goAway == 0 })
             #expect(!client.isClosed)
             try await client.write(Raw.frame(3, stream: 1, payload: [0, 0, 0, 8]))
@@ -232,8 +235,8 @@ struct HTTP2ConnectionTests {
     func load(path: String) async throws {
         try await with { server, _ in
             let result = try await run(
-                "h2load", ["-n", "2000", "-c", "4", "-m", "50", "https://127.0.0.1:\(server.port)\(path)"])
-            #expect(result.output.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "\(result)")
+                "h2load", ["-n", "500", "-c", "4", "-m", "50", "https://127.0.0.1:\(server.port)\(path)"])
+            #expect(result.output.contains("500 succeeded, 0 failed, 0 errored, 0 timeout"), "\(result)")
         }
     }
 }

@@ -23,7 +23,7 @@ final class HTTP2RawClient: Sendable {
         var endsStream: Bool { flags & 1 != 0 && (type == 0 || type == 1) }
     }
 
-    private struct State {
+    fileprivate struct State: Sendable {
         var frames: [Frame] = []
         var isClosed = false
     }
@@ -32,6 +32,12 @@ final class HTTP2RawClient: Sendable {
 
     private final class StateBox: Sendable {
         let value = Mutex(State())
+        let notifier = ChangeNotifier()
+
+        func update(_ body: (inout State) -> Void) {
+            value.withLock { body(&$0) }
+            notifier.changed()
+        }
     }
 
     var frames: [Frame] { state.value.withLock { $0.frames } }
@@ -99,13 +105,9 @@ final class HTTP2RawClient: Sendable {
     /// Writes and does not care whether the server has closed already.
     func attempt(_ bytes: [UInt8]) async { try? await write(bytes) }
 
-    /// Waits until the condition holds, at most ten seconds.
-    func wait(until condition: (HTTP2RawClient) -> Bool) async -> Bool {
-        for _ in 0..<1_000 {
-            if condition(self) { return true }
-            try? await Task.sleep(for: .milliseconds(10))
-        }
-        return false
+    /// Waits until the condition holds; false when it takes too long.
+    func wait(until condition: @escaping @Sendable (HTTP2RawClient) -> Bool) async -> Bool {
+        await state.notifier.wait { condition(self) }
     }
 
     func reset(of stream: UInt32) -> Int? { frames.first { $0.type == 3 && $0.stream == stream }?.code }
@@ -148,11 +150,11 @@ final class HTTP2RawClient: Sendable {
                     let answer = HTTP2RawClient.frame(6, flags: 1, payload: seen.payload)
                     context.writeAndFlush(NIOAny(ByteBuffer(bytes: answer)), promise: nil)
                 }
-                state.value.withLock { $0.frames.append(seen) }
+                state.update { $0.frames.append(seen) }
             }
         }
 
-        func channelInactive(context: ChannelHandlerContext) { state.value.withLock { $0.isClosed = true } }
+        func channelInactive(context: ChannelHandlerContext) { state.update { $0.isClosed = true } }
 
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
     }

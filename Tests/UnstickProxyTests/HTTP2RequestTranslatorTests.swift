@@ -274,7 +274,9 @@ struct HTTP2RequestTranslatorTests {
             for _ in 0..<Int(random.next() % 3) { fields.append((text(), text())) }
             var translator = HTTP2RequestTranslator()
             var bytes = ByteBuffer()
-            guard (try? translator.headers(HPACKHeaders(fields), endStream: true, into: &bytes)) != nil else { continue }
+            guard (try? translator.headers(HPACKHeaders(fields), endStream: true, into: &bytes)) != nil else {
+                continue
+            }
             accepted += 1
             var parser = RequestHead()
             let isComplete: Bool? = try? bytes.withUnsafeReadableBytes { bytes in try parser.parse(bytes) }

@@ -24,7 +24,9 @@ func described(_ payload: HTTP2Frame.FramePayload) -> String {
 
 @Suite("HTTP/1.1 responses as HTTP/2")
 struct HTTP2ResponseTranslatorTests {
-    private func frames(_ pieces: [String], answering method: RequestMethod = .get, end: Bool = false) throws -> [String] {
+    private func frames(_ pieces: [String], answering method: RequestMethod = .get, end: Bool = false) throws
+        -> [String]
+    {
         var translator = HTTP2ResponseTranslator(limits: HeadLimits())
         var frames: [String] = []
         for piece in pieces {
@@ -65,7 +67,8 @@ struct HTTP2ResponseTranslatorTests {
                 + "Proxy-Connection: close\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n",
             frames: ["H :status=200|content-length=0$"]),
         Case(
-            name: "chunks", bytes: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+            name: "chunks",
+            bytes: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
             frames: ["H :status=200", "D abc", "D de$"]),
         Case(
             name: "no chunks", bytes: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -99,8 +102,10 @@ struct HTTP2ResponseTranslatorTests {
             frames.joined(separator: "\n").replacing("\nD ", with: "")
         }
         let whole = normal(try frames([response.bytes], answering: response.method))
-        let single = normal(try frames(response.bytes.utf8.map { String(decoding: [$0], as: UTF8.self) },
-            answering: response.method))
+        let single = normal(
+            try frames(
+                response.bytes.utf8.map { String(decoding: [$0], as: UTF8.self) },
+                answering: response.method))
         #expect(single == whole)
     }
 

@@ -167,7 +167,9 @@ struct HTTP2FrameMeterTests {
     @Test("a GOAWAY with a code is fatal, one without is not", arguments: [(UInt8(0), false), (11, true)])
     func goAway(code: UInt8, isFatal: Bool) {
         var meter = HTTP2FrameMeter(expectsPreface: false)
-        for byte in frame(7, [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, code, 1, 2]) { [byte].withUnsafeBytes { meter.record($0) } }
+        for byte in frame(7, [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, code, 1, 2]) {
+            [byte].withUnsafeBytes { meter.record($0) }
+        }
         #expect(meter.hasFatalGoAway == isFatal)
     }
 

@@ -41,7 +41,9 @@ struct TLSContextStoreTests {
     private func options(_ authority: TLSTestAuthority, _ names: [String]) -> ProxyOptions.TLS {
         ProxyOptions.TLS(
             listenHost: "127.0.0.1", listenPort: 0,
-            certificates: names.map { .init(chainFile: authority.path("\($0).pem"), keyFile: authority.path("\($0).key")) })
+            certificates: names.map {
+                .init(chainFile: authority.path("\($0).pem"), keyFile: authority.path("\($0).key"))
+            })
     }
 
     private func failure(_ options: ProxyOptions.TLS) -> String? {

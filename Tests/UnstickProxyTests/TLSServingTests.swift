@@ -33,7 +33,9 @@ struct TLSServingTests {
         }
     }
 
-    @Test("ALPN chooses between HTTP/2 and HTTP/1.1", arguments: [("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")])
+    @Test(
+        "ALPN chooses between HTTP/2 and HTTP/1.1",
+        arguments: [("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")])
     func protocols(_ option: String, _ version: String) async throws {
         try await withAuthority { authority in
             try await TLSTestServer.with(tls: tlsOptions(authority, "a")) { server in
@@ -103,7 +105,11 @@ struct TLSServingTests {
                 let other = try await curl(authority, server, host: "c.test")
                 #expect(other.code == 60, "\(other)")
                 let address = try await run(
-                    "curl", ["-sS", "--noproxy", "*", "--cacert", authority.path("ca.pem"), "https://127.0.0.1:\(server.port)/echo"])
+                    "curl",
+                    [
+                        "-sS", "--noproxy", "*", "--cacert", authority.path("ca.pem"),
+                        "https://127.0.0.1:\(server.port)/echo",
+                    ])
                 #expect(address.code == 0, "\(address.errors)")
             }
         }
@@ -119,7 +125,8 @@ struct TLSServingTests {
                 #expect(good.code == 0, "\(good.errors)")
                 let bad = try await curl(authority, server, host: "c.test", ["-k"])
                 #expect(bad.code == 35 && bad.errors.contains("unrecognized name"), "\(bad)")
-                #expect(server.log.events.contains(.handshakeFailed(reason: "no certificate for the server name 'c.test'")))
+                #expect(
+                    server.log.events.contains(.handshakeFailed(reason: "no certificate for the server name 'c.test'")))
             }
         }
     }
@@ -154,7 +161,8 @@ struct TLSServingTests {
                     try await run(
                         "openssl",
                         ["s_client", "-connect", "127.0.0.1:\(server.port)", option, "-cipher", "ALL:@SECLEVEL=0"],
-                        input: "").code == 0
+                        input: ""
+                    ).code == 0
                 }
                 let check1 = try await connect("-tls1_1")
                 #expect(!check1)

@@ -8,14 +8,14 @@ import Synchronization
 
 /// What the exchange side of a test server saw.
 final class TLSTestLog: Sendable {
-    private struct Content {
+    private struct Content: Sendable {
         var requests: [String] = []
         var securities: [ClientSecurity] = []
         var events: [ClientConnectionEvent] = []
         var gone = 0
-        var held: [NIOLoopBound<ChannelHandlerContext>] = []
     }
     private let content = Mutex(Content())
+    private let notifier = ChangeNotifier()
 
     /// Raw bytes of each request with its body.
     var requests: [String] { content.withLock { $0.requests } }
@@ -24,18 +24,19 @@ final class TLSTestLog: Sendable {
     /// Clients that went away before their answer.
     var gone: Int { content.withLock { $0.gone } }
 
-    func add(request: String) { content.withLock { $0.requests.append(request) } }
-    func add(security: ClientSecurity) { content.withLock { $0.securities.append(security) } }
-    func add(event: ClientConnectionEvent) { content.withLock { $0.events.append(event) } }
-    func addGone() { content.withLock { $0.gone += 1 } }
+    func add(request: String) { update { $0.requests.append(request) } }
+    func add(security: ClientSecurity) { update { $0.securities.append(security) } }
+    func add(event: ClientConnectionEvent) { update { $0.events.append(event) } }
+    func addGone() { update { $0.gone += 1 } }
 
-    /// Waits until the condition holds, at most ten seconds.
-    func wait(until condition: (TLSTestLog) -> Bool) async -> Bool {
-        for _ in 0..<1_000 {
-            if condition(self) { return true }
-            try? await Task.sleep(for: .milliseconds(10))
-        }
-        return false
+    private func update(_ body: (inout Content) -> Void) {
+        content.withLock { body(&$0) }
+        notifier.changed()
+    }
+
+    /// Waits until the condition holds; false when it takes too long.
+    func wait(until condition: @escaping @Sendable (TLSTestLog) -> Bool) async -> Bool {
+        await notifier.wait { condition(self) }
     }
 }
 

@@ -12,7 +12,7 @@ struct HTTP2FrameMeter {
 
     /// Bytes of a client's preface that are no frame (section 3.4).
     private var prefaceBytesLeft: Int
-    private var header: (bytes: UInt64, count: Int) = (0, 0)
+    private var header: (word: UInt32, count: Int) = (0, 0)
     private var headerType: UInt8 = 0
     private var payloadLeft = 0
     /// Offset in a GOAWAY's payload, whose bytes 4 ..< 8 are the code.
@@ -40,23 +40,25 @@ struct HTTP2FrameMeter {
                 offset += count
                 continue
             }
-            header.bytes = header.bytes << 8 | UInt64(bytes[offset])
-            header.count += 1
-            // The stream's number is not needed; behind the type, its value may overflow away.
-            if header.count == 4 {
-                headerType = UInt8(truncatingIfNeeded: header.bytes)
-                payloadLeftAfterHeader = Int(header.bytes >> 8)
+            if header.count == 0, offset + 9 <= bytes.count {
+                let word = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+                offset += 9
+                beginPayload(word)
+                continue
             }
+            // A header cut by the end of a read.
+            if header.count < 4 { header.word = header.word << 8 | UInt32(bytes[offset]) }
+            header.count += 1
             offset += 1
-            if header.count == 9 { beginPayload() }
+            if header.count == 9 { beginPayload(header.word) }
         }
     }
 
-    private var payloadLeftAfterHeader = 0
-
-    private mutating func beginPayload() {
+    /// - Parameter word: 24 bits of length and 8 of type; the header's other five bytes are not needed.
+    private mutating func beginPayload(_ word: UInt32) {
         header = (0, 0)
-        payloadLeft = payloadLeftAfterHeader
+        headerType = UInt8(truncatingIfNeeded: word)
+        payloadLeft = Int(word >> 8)
         goAwayOffset = 0
         if headerType == Self.data || headerType == Self.headers { usefulBytes &+= UInt64(payloadLeft) }
     }

@@ -21,7 +21,8 @@ enum CertificateFiles {
     static func privateKey(_ path: String) throws(TLSFileError) -> (key: NIOSSLPrivateKey, isOpenToAll: Bool) {
         let (bytes, isOpenToAll) = try ObservedFile.read(path)
         // Asked for a passphrase, BoringSSL would fail with a text that says nothing of it.
-        guard !contains(bytes, "-----BEGIN ENCRYPTED PRIVATE KEY-----"), !contains(bytes, "Proc-Type: 4,ENCRYPTED") else {
+        guard !contains(bytes, "-----BEGIN ENCRYPTED PRIVATE KEY-----"), !contains(bytes, "Proc-Type: 4,ENCRYPTED")
+        else {
             throw TLSFileError(path, "holds an encrypted key; expected one without a passphrase")
         }
         do {

@@ -5,7 +5,8 @@ import UnstickCrypto
 /// nobody can claim one.
 enum ClientCertificateFields {
     /// The lines with their CRLF; empty when nothing is to be told.
-    static func lines(of certificate: NIOSSLCertificate, as header: ProxyOptions.TLS.ClientCertificateHeader) -> [UInt8] {
+    static func lines(of certificate: NIOSSLCertificate, as header: ProxyOptions.TLS.ClientCertificateHeader) -> [UInt8]
+    {
         guard header != .none, let bytes = try? certificate.toDERBytes() else { return [] }
         switch header {
         case .none: return []

@@ -75,7 +75,8 @@ struct ClientPipeline: Sendable {
 
     // MARK: Application protocol
 
-    private func negotiationEnded(_ context: ChannelHandlerContext, _ negotiated: String?, tls: ProxyOptions.TLS) throws {
+    private func negotiationEnded(_ context: ChannelHandlerContext, _ negotiated: String?, tls: ProxyOptions.TLS) throws
+    {
         let channel = context.channel
         let pipeline = channel.pipeline.syncOperations
         let handler = try pipeline.handler(type: NIOSSLServerHandler.self)

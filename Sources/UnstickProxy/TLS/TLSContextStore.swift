@@ -184,7 +184,9 @@ final class TLSContextStore: Sendable {
     ) throws(TLSFileError) -> Entry {
         let chain = try CertificateFiles.certificates(certificate.chainFile)
         let (key, isOpenToAll) = try CertificateFiles.privateKey(certificate.keyFile)
-        if isOpenToAll { logger.warning("every user of this machine can read the private key '\(certificate.keyFile)'") }
+        if isOpenToAll {
+            logger.warning("every user of this machine can read the private key '\(certificate.keyFile)'")
+        }
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
         configuration.minimumTLSVersion = options.minimumVersion.library
