@@ -76,8 +76,8 @@ let package = Package(
         .target(
             name: "UnstickProxy",
             dependencies: [
-                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "SocketLoop", "UnstickCore", "UnstickCrypto",
-                nio, nioPosix, nioTLS, nioSSL, nioHTTP2, nioHPACK, logging,
+                "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "SocketLoop", "UnstickCore",
+                "UnstickCrypto", nio, nioPosix, nioTLS, nioSSL, nioHTTP2, nioHPACK, logging,
             ]
         ),
         // Spans to an OTLP/HTTP collector.

@@ -1,5 +1,6 @@
 import Testing
 import UnstickConfiguration
+import UnstickCore
 import UnstickProxy
 
 @testable import unstick

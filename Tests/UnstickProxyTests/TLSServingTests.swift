@@ -69,6 +69,22 @@ struct TLSServingTests {
         }
     }
 
+    @Test("an exchange that does not read holds the client back, and gets everything later")
+    func backPressure() async throws {
+        try await withAuthority { authority in
+            try await TLSTestServer.with(tls: tlsOptions(authority, "a")) { server in
+                let body = String(repeating: "0123456789", count: 200_000)
+                let result = try await curl(
+                    authority, server, path: "/slow", ["--http2", "--data-binary", "@-"], input: body)
+                #expect(result.code == 0, "\(result.errors)")
+                let stalled = try #require(server.log.requests.first)
+                let bytes = try #require(Int(stalled.dropFirst("STALLED ".count)))
+                #expect(bytes < 300_000, "\(stalled)")
+                #expect(server.log.requests.last?.hasSuffix(body) == true)
+            }
+        }
+    }
+
     @Test("responses of every kind arrive over HTTP/2")
     func responses() async throws {
         try await withAuthority { authority in

@@ -51,6 +51,7 @@ final class TLSTestDownstream: ChannelInboundHandler {
     private var head = RequestHead()
     private var decoder = ChunkedDecoder()
     private var isWaiting = false
+    private var hasStalled = false
 
     init(log: TLSTestLog, security: ClientSecurity) {
         self.log = log
@@ -66,6 +67,7 @@ final class TLSTestDownstream: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
         input.writeBuffer(&bytes)
+        if !hasStalled, input.getString(at: input.readerIndex, length: 10) == "POST /slow" { stall(context) }
         while let length = requestLength(context) {
             let request = input.readString(length: length) ?? ""
             log.add(request: request)
@@ -73,6 +75,18 @@ final class TLSTestDownstream: ChannelInboundHandler {
             decoder.reset()
             let path = String(request.split(separator: " ").dropFirst().first ?? "")
             answer(context, path: path, request: request)
+        }
+    }
+
+    /// Reads nothing for a while, then says how much had come in all the same.
+    private func stall(_ context: ChannelHandlerContext) {
+        hasStalled = true
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        context.eventLoop.scheduleTask(in: .milliseconds(300)) {
+            let (handler, context) = bound.value
+            handler.log.add(request: "STALLED \(handler.input.readableBytes)")
+            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
         }
     }
 
