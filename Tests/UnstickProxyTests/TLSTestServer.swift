@@ -82,11 +82,11 @@ final class TLSTestDownstream: ChannelInboundHandler {
     private func stall(_ context: ChannelHandlerContext) {
         hasStalled = true
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
-        try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        ClientReading.set(false, on: context.channel)
         context.eventLoop.scheduleTask(in: .milliseconds(300)) {
             let (handler, context) = bound.value
             handler.log.add(request: "STALLED \(handler.input.readableBytes)")
-            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
+            ClientReading.set(true, on: context.channel)
         }
     }
 
