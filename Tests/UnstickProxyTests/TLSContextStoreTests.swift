@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import NIOSSL
+import Synchronization
 import Testing
 
 @testable import UnstickProxy
@@ -110,6 +111,18 @@ struct TLSContextStoreTests {
         }
     }
 
+    @Test("files are looked at once an interval", arguments: [(1, "a"), (2, "new")])
+    func watching(sleeps: Int, name: String) async throws {
+        try await TLSTestAuthority.with { authority in
+            for name in ["a", "new"] { try await authority.issue(name, subject: "/CN=\(name)") }
+            let store = try TLSContextStore(options: options(authority, ["a"]), logger: logger)
+            try authority.replace("a.pem", with: "new.pem")
+            try authority.replace("a.key", with: "new.key")
+            await store.watch(clock: CountedClock(sleeps: sleeps))
+            #expect(store.certificates.map(\.names) == [[name]])
+        }
+    }
+
     @Test("a change is loaded once it has settled, a broken one leaves the old certificate")
     func reload() async throws {
         try await TLSTestAuthority.with { authority in
@@ -142,6 +155,21 @@ struct TLSContextStoreTests {
             let missing = TLSFileError(authority.path("b.pem"), "cannot be read: No such file or directory")
             #expect(store.reloadIfChanged() == .failed([missing]))
             #expect(store.certificates.map(\.names) == [["new"], ["b"]])
+        }
+    }
+}
+
+/// A clock that never waits and is over after some sleeps.
+private final class CountedClock: Clock {
+    private let rest: Mutex<Int>
+    private let source = ContinuousClock()
+    init(sleeps: Int) { rest = Mutex(sleeps) }
+    var now: ContinuousClock.Instant { source.now }
+    var minimumResolution: Duration { .zero }
+    func sleep(until deadline: ContinuousClock.Instant, tolerance: Duration?) async throws {
+        try rest.withLock { rest in
+            guard rest > 0 else { throw CancellationError() }
+            rest -= 1
         }
     }
 }
