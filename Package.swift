@@ -8,6 +8,7 @@ let nio = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let nioTLS = Target.Dependency.product(name: "NIOTLS", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let nioHTTP2 = Target.Dependency.product(name: "NIOHTTP2", package: "swift-nio-http2")
 let nioHPACK = Target.Dependency.product(name: "NIOHPACK", package: "swift-nio-http2")
@@ -77,8 +78,7 @@ let package = Package(
             name: "UnstickProxy",
             dependencies: [
                 "BridgeContract", "ControlAPI", "HTTPWire", "SessionStore", "SocketLoop", "UnstickCore",
-                "UnstickCrypto",
-                nio, nioPosix, nioSSL, nioHTTP2, nioHPACK, logging,
+                "UnstickCrypto", nio, nioPosix, nioTLS, nioSSL, nioHTTP2, nioHPACK, logging,
             ]
         ),
         // Spans to an OTLP/HTTP collector.
@@ -147,8 +147,8 @@ let package = Package(
             name: "UnstickProxyTests",
             dependencies: [
                 "BridgeContract", "ControlAPI", "HTTPWire", "MemorySessionStore", "SessionStore", "SocketLoop",
-                "UnstickCore", "UnstickCrypto", "UnstickProxy", nio, nioPosix, nioHTTP1, nioEmbedded, nioSSL, nioHTTP2,
-                nioHPACK, httpClient, logging,
+                "UnstickCore", "UnstickCrypto", "UnstickProxy", nio, nioPosix, nioHTTP1, nioEmbedded, nioTLS, nioSSL,
+                nioHTTP2, nioHPACK, httpClient, logging,
             ]
         ),
         .testTarget(

@@ -43,6 +43,9 @@ public struct Configuration: Sendable, Equatable {
     public var accessLog: AccessLog
     public var requestID: RequestID
     public var tracing: Tracing
+    public var tls = TLS()
+    public var http2 = HTTP2()
+    public var upstreamTLS = UpstreamTLS()
 
     /// One upstream.
     public struct Instance: Sendable, Equatable {
@@ -52,13 +55,16 @@ public struct Configuration: Sendable, Equatable {
         public var endpoint: SocketEndpoint
         /// Relative share for the weighted balances, 1 to 1000. Default 1.
         public var weight: Int
-        /// `http://HOST:PORT`.
-        public var url: String { "http://\(endpoint)" }
+        /// Whether it is spoken to with TLS.
+        public var isSecure: Bool
+        /// `http://HOST:PORT` or `https://HOST:PORT`.
+        public var url: String { "\(isSecure ? "https" : "http")://\(endpoint)" }
 
-        public init(name: String, endpoint: SocketEndpoint, weight: Int = 1) {
+        public init(name: String, endpoint: SocketEndpoint, weight: Int = 1, isSecure: Bool = false) {
             self.name = name
             self.endpoint = endpoint
             self.weight = weight
+            self.isSecure = isSecure
         }
     }
 

@@ -27,6 +27,7 @@ struct ConfigurationChecks {
         }
         checkDatabases(configuration, &log)
         checkObservation(&configuration, &log)
+        completeTLS(&configuration, &log)
         return configuration
     }
 
@@ -56,7 +57,7 @@ struct ConfigurationChecks {
             }
             guard let endpoint = draft.endpoint else { continue }
             let key = "instances[\(index)].url"
-            let url = "http://\(endpoint)"
+            let url = draft.location.map { "\($0)" } ?? ""
             if let first = endpoints[endpoint] {
                 log.report(key, value: url, "'\(url)' is already the URL of instances[\(first)]")
             } else {
@@ -72,8 +73,9 @@ struct ConfigurationChecks {
             }
         }
         return drafts.compactMap { draft in
-            guard let name = draft.name, let endpoint = draft.endpoint else { return nil }
-            return Configuration.Instance(name: name, endpoint: endpoint, weight: draft.weight)
+            guard let name = draft.name, let location = draft.location else { return nil }
+            return Configuration.Instance(
+                name: name, endpoint: location.endpoint, weight: draft.weight, isSecure: location.isSecure)
         }
     }
 
@@ -102,7 +104,7 @@ struct ConfigurationChecks {
     }
 
     /// Whether both cannot be bound at once.
-    private func overlap(_ left: SocketEndpoint, _ right: SocketEndpoint) -> Bool {
+    func overlap(_ left: SocketEndpoint, _ right: SocketEndpoint) -> Bool {
         let everywhere = ["0.0.0.0", "::"]
         return left.port == right.port
             && (left.host == right.host || everywhere.contains(left.host) || everywhere.contains(right.host))

@@ -15,8 +15,10 @@ struct ConfigurationDraft {
 /// An element of `instances`. Name and URL have no default.
 struct InstanceDraft {
     var name: String?
-    var endpoint: SocketEndpoint?
+    var location: InstanceLocation?
     var weight = 1
+
+    var endpoint: SocketEndpoint? { location?.endpoint }
 }
 
 extension Configuration {

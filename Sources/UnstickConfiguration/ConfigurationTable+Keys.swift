@@ -11,7 +11,7 @@ extension ConfigurationTable where Root == InstanceDraft {
                 default: "required",
                 "The instance's name, the same over restarts; distinct."
             ),
-            ConfigurationKey("url", required(.httpURL), \.endpoint, default: "required", "Where it listens; distinct."),
+            ConfigurationKey("url", required(.instanceURL), \.location, default: "required", "Where it listens; distinct."),
             ConfigurationKey("weight", .count(1...1000), \.weight, "Its share under the `weighted-*` balances."),
         ])
     }
@@ -29,8 +29,9 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     /// Every key of the file.
     static func file(_ document: YAMLDocument?) -> ConfigurationTable {
         ConfigurationTable(
-            keys: processKeys + forwardingKeys + instanceKeys(document) + sessionKeys + storeKeys + balanceKeys + healthKeys + limitKeys
-                + timeoutKeys + resilienceKeys(document) + planeKeys + observationKeys)
+            keys: processKeys + forwardingKeys + tlsKeys(document) + instanceKeys(document) + sessionKeys + storeKeys
+                + balanceKeys + healthKeys + limitKeys + timeoutKeys + resilienceKeys(document) + planeKeys
+                + observationKeys)
     }
 
     private typealias Key = ConfigurationKey<ConfigurationDraft>

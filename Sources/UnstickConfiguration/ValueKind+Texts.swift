@@ -149,13 +149,41 @@ extension ValueKind where Value == SocketEndpoint {
                 return .failure(ValueRefusal("asks for TLS, which is not available here yet"))
             }
             guard text.lowercased().hasPrefix("http://") else { return .failure(ValueRefusal("is not an http URL")) }
-            var authority = text.dropFirst("http://".count)
-            if authority.last == "/" { authority.removeLast() }
-            guard !authority.contains("@") else { return .failure(ValueRefusal("has a user in it")) }
-            guard !authority.contains(where: { "/?#".contains($0) }) else {
-                return .failure(ValueRefusal("has a path or query in it"))
+            return authority(text.dropFirst("http://".count))
+        }
+    }
+
+    fileprivate static func authority(_ text: Substring) -> Result<SocketEndpoint, ValueRefusal> {
+        var authority = text
+        if authority.last == "/" { authority.removeLast() }
+        guard !authority.contains("@") else { return .failure(ValueRefusal("has a user in it")) }
+        guard !authority.contains(where: { "/?#".contains($0) }) else {
+            return .failure(ValueRefusal("has a path or query in it"))
+        }
+        return SocketEndpoint.parse(String(authority))
+    }
+}
+
+/// Where an instance listens, and how it is spoken to.
+struct InstanceLocation: CustomStringConvertible {
+    var endpoint: SocketEndpoint
+    var isSecure: Bool
+
+    var description: String { "\(isSecure ? "https" : "http")://\(endpoint)" }
+}
+
+extension ValueKind where Value == InstanceLocation {
+    /// `http://HOST:PORT` or `https://HOST:PORT`, a final `/` forgiven.
+    static var instanceURL: ValueKind {
+        .scalar("http://HOST:PORT or https://HOST:PORT", format: \.description) { value in
+            let text = value.text
+            let isSecure = text.lowercased().hasPrefix("https://")
+            guard isSecure || text.lowercased().hasPrefix("http://") else {
+                return .failure(ValueRefusal("is not an http or https URL"))
             }
-            return SocketEndpoint.parse(String(authority))
+            return ValueKind<SocketEndpoint>.authority(text.dropFirst(isSecure ? 8 : 7)).map {
+                InstanceLocation(endpoint: $0, isSecure: isSecure)
+            }
         }
     }
 }

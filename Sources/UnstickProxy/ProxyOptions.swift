@@ -25,6 +25,10 @@ public struct ProxyOptions: Sendable {
     public var observation = ObservationOptions()
     /// What to route to until the coordinator's first table is here.
     public var instances: [RoutingTable.Instance]
+    /// nil: no TLS towards clients.
+    public var tls: TLS?
+    public var http2 = HTTP2()
+    public var upstreamTLS = UpstreamTLS()
 
     public init(
         name: String, listenHost: String, listenPort: Int, threads: Int, secret: BridgeSecret,

@@ -35,7 +35,8 @@ struct ConfigurationProblemTests {
             "unstick.yaml:5:25: instances[1].url: 'http://127.0.0.1:5001' is already the URL of instances[0]",
             "unstick.yaml:6:11: instances[2].name: 'web 3' is not such a name; expected a name of letters, digits, "
                 + "'.', '_' and '-', up to 64 bytes, beginning with a letter or digit",
-            "unstick.yaml:7:10: instances[2].url: 'htp://127.0.0.1' is not an http URL; expected http://HOST:PORT",
+            "unstick.yaml:7:10: instances[2].url: 'htp://127.0.0.1' is not an http or https URL; expected "
+                + "http://HOST:PORT or https://HOST:PORT",
             "unstick.yaml:9:8: session.ttl: '30' has no unit; expected a duration from 1s to 400d, such as 500ms, 2s, "
                 + "30m, 4h or 1d",
             "unstick.yaml:10:16: session.concurrency: 'serialise' is not known here; expected one of merge, "

@@ -37,6 +37,9 @@ extension Configuration {
         options.resilience = resilienceOptions
         options.forwarding = forwardingOptions
         options.listenProxyProtocol = listenProxyProtocolOptions
+        options.tls = tlsOptions
+        options.http2 = http2Options
+        options.upstreamTLS = upstreamTLSOptions
         return options
     }
 
