@@ -41,17 +41,6 @@ public struct ProxyOptions: Sendable {
         self.timeouts = timeouts
     }
 
-    /// How a client is pinned to an instance.
-    public struct Affinity: Sendable {
-        public enum Method: Sendable { case cookie, ipHash }
-        public var method: Method = .cookie
-        /// Name of the cookie; its value is the instance's name and a signature.
-        public var cookie: String = "UNSTICK"
-        /// Attributes behind the value, beginning with `; `.
-        public var attributes: String = "; Path=/; HttpOnly; SameSite=Lax"
-        public init() {}
-    }
-
     /// Where a request carries its session id; the first that is configured and present wins.
     public struct Session: Sendable {
         public enum Concurrency: Sendable {
@@ -61,12 +50,13 @@ public struct ProxyOptions: Sendable {
             case overwrite
         }
         public var cookie: String? = "session"
+        /// A path parameter (`;name=ID`) or, where there is none, one of the query.
         public var urlParameter: String?
+        /// A request header; its name in any case.
+        public var header: String?
         public var concurrency: Concurrency = .merge
         public init() {}
     }
-
-    public enum Balance: Sendable { case leastConnections, roundRobin, random }
 
     public struct Health: Sendable {
         /// Path that answers 200 to 399 when the instance can serve; nil: no active checks.
