@@ -61,9 +61,18 @@ extension Configuration {
         var rows: [String] = []
         for key in ConfigurationTable.file(nil).keys {
             rows.append(row(key.path, key.defaultText(draft), key.expected, key.meaning))
-            guard key.path == "instances" else { continue }
-            for key in ConfigurationTable.instance.keys {
-                rows.append(row("instances[].\(key.path)", key.defaultText(InstanceDraft()), key.expected, key.meaning))
+            switch key.path {
+            case "instances":
+                for key in ConfigurationTable.instance.keys {
+                    rows.append(
+                        row("instances[].\(key.path)", key.defaultText(InstanceDraft()), key.expected, key.meaning))
+                }
+            case "affinity.adopt":
+                for key in ConfigurationTable.adopted.keys {
+                    rows.append(
+                        row("affinity.adopt[].\(key.path)", key.defaultText(AdoptedDraft()), key.expected, key.meaning))
+                }
+            default: continue
             }
         }
         return "| key | default | value | meaning |\n|---|---|---|---|\n" + rows.joined(separator: "\n") + "\n"

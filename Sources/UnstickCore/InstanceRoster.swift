@@ -22,13 +22,18 @@ public struct InstanceRoster: Sendable, Equatable, Codable {
     /// Changes not carried out yet, oldest first.
     public private(set) var pending: [Change] = []
 
-    public init(followed: [RoutingTable.Instance]) { self.followed = followed }
+    public init(followed: [RoutingTable.Instance]) { self.followed = Self.withoutStates(followed) }
+
+    private static func withoutStates(_ instances: [RoutingTable.Instance]) -> [RoutingTable.Instance] {
+        instances.map { RoutingTable.Instance(name: $0.name, url: $0.url, weight: $0.weight) }
+    }
 
     /// Takes note of what is wanted now. An empty list changes nothing: it is an answer that is missing, not a wish.
     /// - Returns: whether anything is wanted that was not before.
     @discardableResult
     public mutating func follow(_ wanted: [RoutingTable.Instance]) -> Bool {
         guard !wanted.isEmpty else { return false }
+        let wanted = Self.withoutStates(wanted)
         let count = pending.count
         for old in followed {
             guard let new = wanted.first(where: { $0.name == old.name }) else {

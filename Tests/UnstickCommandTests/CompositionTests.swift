@@ -98,24 +98,9 @@ struct CompositionTests {
         "what is not available yet is refused with its place",
         arguments: [
             (
-                "affinity: { method: url-parameter, parameter: home }",
-                "unstick.yaml:2:21: affinity.method: "
-                    + "'url-parameter' is not available yet; expected cookie or ip-hash"
-            ),
-            (
                 "session: { concurrency: serialize }",
                 "unstick.yaml:2:25: session.concurrency: 'serialize' is not "
                     + "available yet; expected merge or overwrite"
-            ),
-            (
-                "session:\n  header: X-Session",
-                "unstick.yaml:3:11: session.header: 'X-Session': session ids in headers "
-                    + "are not available yet; expected cookie or url-parameter"
-            ),
-            (
-                "balance: weighted-round-robin",
-                "unstick.yaml:2:10: balance: 'weighted-round-robin' is not available "
-                    + "yet; expected least-connections, round-robin or random"
             ),
             (
                 "migration: { on-store-error: refuse }",
@@ -137,7 +122,6 @@ struct CompositionTests {
         "so is what would be read and ignored",
         arguments: [
             ("trusted-proxies: [10.0.0.0/8]", "trusted-proxies"), ("proxy: { admin: 127.0.0.1:9191 }", "proxy.admin"),
-            ("affinity: { same-site: None }", "affinity.same-site"),
         ])
     func ignored(yaml: String, keyPath: String) {
         #expect(complaints(yaml).count == 1)

@@ -13,7 +13,9 @@ extension Coordinator {
         let (roster, table) = state.withLock { ($0.control.roster, $0.control.table) }
         // An older version's state does not say what was wanted: then the table stands for it.
         var next = roster ?? InstanceRoster(followed: table.instances)
-        let isNews = next.follow(options.instances)
+        // A source knows more than the configuration of the start does: discovered instances are not gone because it
+        // has not looked yet.
+        let isNews = options.instanceSource == nil && next.follow(options.instances)
         guard isNews || roster == nil else { return }
         try commit { control, drafts in
             control.roster = next
