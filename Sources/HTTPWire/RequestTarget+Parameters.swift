@@ -7,7 +7,7 @@ extension RequestTarget {
         sessionID(in: target, of: bytes, parameter: name) ?? queryParameter(name, in: target, of: bytes)
     }
 
-    /// The value of `name=VALUE` in the query, up to the next `&` or `#`.
+    /// The value of `name=VALUE` in the query, up to the next `&`. A request target has no fragment (RFC 9112 section 3.2).
     public static func queryParameter(
         _ name: CookieName, in target: ByteSlice, of bytes: UnsafeRawBufferPointer
     ) -> ByteSlice? {
@@ -19,8 +19,7 @@ extension RequestTarget {
             if valueStart <= end, ByteScan.byte(base, valueStart &- 1) == 0x3d,
                 name.matches(base, ByteSlice(start: position, end: valueStart &- 1))
             {
-                let valueEnd = ByteScan.first(0x23, base, from: valueStart, end: end)
-                return valueEnd > valueStart ? ByteSlice(start: valueStart, end: valueEnd) : nil
+                return end > valueStart ? ByteSlice(start: valueStart, end: end) : nil
             }
             position = end &+ 1
         }

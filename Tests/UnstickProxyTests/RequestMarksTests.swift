@@ -134,7 +134,7 @@ struct RequestMarksTests {
             try Self.read([], target: "/shop;jsessionid=AB.web-2?x=1", affinity: affinity, session: session)
                 == Found(session: "AB.web-2", home: 1, isAdopted: true))
         #expect(
-            try Self.read([], target: "/shop?y=2&jsessionid=AB.web-2#f", affinity: affinity, session: session)
+            try Self.read([], target: "/shop?y=2&jsessionid=AB.web-2&z", affinity: affinity, session: session)
                 == Found(session: "AB.web-2", home: 1, isAdopted: true))
     }
 
