@@ -54,6 +54,8 @@ extension Configuration {
             case nginxSticky = "nginx-sticky"
             case nginxStickyModuleMD5 = "nginx-sticky-module-md5"
             case nginxStickyModuleSHA1 = "nginx-sticky-module-sha1"
+            case nginxHash = "nginx-hash"
+            case nginxHashConsistent = "nginx-hash-consistent"
             case ingressNginx = "ingress-nginx"
             case envoy
             case traefik

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import UnstickCore
@@ -36,7 +37,8 @@ struct InstanceRosterTests {
         #expect(
             roster.asked(Self.table(weighted, b)) == .drain(instance: "b", deadlineSeconds: nil, force: false))
         #expect(
-            roster.asked(Self.table(weighted, Self.instance("b", .drained))) == .removeInstance(name: "b", force: false))
+            roster.asked(Self.table(weighted, Self.instance("b", .drained))) == .removeInstance(name: "b", force: false)
+        )
         #expect(roster.asked(Self.table(weighted)) == .addInstance(name: "c", url: "http://127.0.0.1:3", weight: 1))
         let last = roster.next(Self.table(weighted, c))
         #expect(last == nil)
@@ -203,8 +205,16 @@ struct InstancePlanTests {
         }
     }
 
-    @Test("changes of an older version's journal still read")
+    @Test("changes and tables of an older version's journal still read")
     func codable() throws {
+        let change = try JSONDecoder().decode(
+            TableChange.self, from: Data(#"{"instance":"a","state":"drained","isBarrier":false}"#.utf8))
+        #expect(change == .instance("a", .drained))
+        let old = #"""
+            {"epoch":3,"phase":"sticky","generation":0,"rampPercent":0,"storeErrors":"serve","hydrates":true,
+            "rehoming":false,"instances":[{"name":"a","url":"http://127.0.0.1:1","weight":1,"state":"active"}]}
+            """#
+        #expect(try JSONDecoder().decode(RoutingTable.self, from: Data(old.utf8)).instances[0].acceptsNewSessions)
         #expect(TableChange.weight("a", 3).words == "a has weight 3")
         #expect(TableChange.removing("a").words == "a leaves")
         #expect(TableChange.removing("a").applied(to: Self.table(.sticky)) == Self.table(.sticky))

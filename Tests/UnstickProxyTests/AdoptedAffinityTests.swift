@@ -109,6 +109,46 @@ struct AdoptedAffinityTests {
         }
     }
 
+    /// From nginx 1.22.1: `hash $cookie_sid` and `hash $cookie_sid consistent` over 127.0.0.1:15001, :15002, :15003.
+    @Test(
+        "nginx's hash of a cookie is followed",
+        arguments: [
+            (
+                false,
+                [
+                    ("a", 2), ("1", 1), ("abc", 2), ("s-1", 0), ("s-2", 1), ("s-3", 0), ("s-4", 0), ("s-5", 2),
+                    ("29BF6AA6669E393E4E77303F81C26708", 1), ("Zm9v", 1),
+                ]
+            ),
+            (
+                true,
+                [
+                    ("a", 1), ("1", 1), ("abc", 0), ("s-1", 2), ("s-2", 0), ("s-3", 1), ("s-4", 1), ("s-5", 2),
+                    ("29BF6AA6669E393E4E77303F81C26708", 2), ("Zm9v", 2),
+                ]
+            ),
+        ] as [(Bool, [(String, Int)])])
+    func nginxHash(isConsistent: Bool, homes: [(String, Int)]) {
+        let three = Self.instances + [RoutingTable.Instance(name: "web-3", url: "http://127.0.0.1:15003")]
+        let rule = AdoptionRule(
+            AdoptedAffinity(cookie: "sid", format: .nginxHash(consistent: isConsistent)), instances: three)
+        for (value, instance) in homes {
+            #expect(Array(value.utf8).withUnsafeBytes { rule.instance($0) } == instance, "\(value)")
+        }
+        // One that has left keeps its place: the others' clients do not move, its own are nobody's.
+        let servers = three.map {
+            AdoptedAffinity.Server(name: String($0.url.dropFirst("http://".count)), instance: $0.name)
+        }
+        let fewer = AdoptionRule(
+            AdoptedAffinity(cookie: "sid", format: .nginxHash(consistent: isConsistent), servers: servers),
+            instances: [three[0], three[2]])
+        for (value, instance) in homes {
+            #expect(
+                Array(value.utf8).withUnsafeBytes { fewer.instance($0) } == [0, nil, 1][instance], "\(value)")
+        }
+        #expect([UInt8]().withUnsafeBytes { fewer.instance($0) } == nil)
+    }
+
     @Test("a server that is not an instance of the table any more names nobody, and no other")
     func removed() {
         let rule = AdoptionRule(

@@ -32,6 +32,10 @@ public struct AdoptedAffinity: Sendable, Equatable {
         case nginxSticky
         /// nginx-sticky-module-ng `hash=md5|sha1`: digest of the server's `sockaddr`.
         case nginxStickyModule(ForeignDigest)
+        /// nginx `hash $cookie_NAME` or `hash $cookie_NAME consistent`: no name at all, the value's CRC chooses among all
+        /// servers. ``AdoptedAffinity/servers`` are then all of nginx's `server` directives, in their order, without
+        /// weights; an instance that is none of ours stands under a name that none has.
+        case nginxHash(consistent: Bool)
         /// ingress-nginx, `affinity-mode: persistent`: MD5 of the backend's name and `ADDRESS:PORT`; behind a `|` the
         /// backend's own hash.
         case ingressNginx(backend: String)
@@ -73,11 +77,20 @@ public struct AdoptedAffinity: Sendable, Equatable {
         return named.flatMap { server in values(ofServer: server.name).map { (Array($0.utf8), server.instance) } }
     }
 
+    /// All servers in their order with the index of the instance each is, -1: none of ours.
+    func ring(for instances: [RoutingTable.Instance]) -> [(name: String, instance: Int)] {
+        servers.isEmpty
+            ? instances.enumerated().map { (defaultName(of: $0.element), $0.offset) }
+            : servers.map { server in
+                (server.name, instances.firstIndex { $0.name == server.instance } ?? -1)
+            }
+    }
+
     private func defaultName(of instance: RoutingTable.Instance) -> String {
         switch format {
         case .value, .haproxyInsert, .haproxyPrefix, .route: return instance.name
         case .traefik: return instance.url
-        case .haproxyDynamic, .nginxSticky, .nginxStickyModule, .ingressNginx, .envoy, .caddy:
+        case .haproxyDynamic, .nginxSticky, .nginxStickyModule, .nginxHash, .ingressNginx, .envoy, .caddy:
             let address = InstanceAddress(url: instance.url)
             return "\(address.host.contains(":") ? "[\(address.host)]" : address.host):\(address.port)"
         }
@@ -92,6 +105,7 @@ public struct AdoptedAffinity: Sendable, Equatable {
             // src/server.c, srv_set_dyncookie: the port takes four bytes, big-endian.
             let hash = XXHash64.hash(key + address.bytes + [0, 0] + address.portBytes)
             return [Hex.encode((0..<8).map { UInt8(truncatingIfNeeded: hash >> UInt64(56 - 8 * $0)) })]
+        case .nginxHash: return []
         case .nginxSticky: return [ForeignDigest.md5.hex(of: bytes)].compactMap(\.self)
         case .nginxStickyModule(let digest):
             guard let address = NumericAddress(name) else { return [] }

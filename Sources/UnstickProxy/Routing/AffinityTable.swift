@@ -37,6 +37,7 @@ final class AdoptionRule {
     let isPrefix: Bool
     private let part: Part
     private let values: ValueIndex
+    private let ring: NginxHash
 
     /// Which part of a value names the instance.
     private enum Part {
@@ -49,12 +50,17 @@ final class AdoptionRule {
         case behind(UInt8)
         /// `ADDRESS:PORT` in base64, alone or as a protobuf's first field.
         case envoy
+        /// All of it, by its hash.
+        case ring
     }
 
     init(_ rule: AdoptedAffinity, instances: [RoutingTable.Instance]) {
         cookie = rule.cookie.flatMap { CookieName($0) }
         parameter = rule.parameter.flatMap { CookieName($0) }
         values = ValueIndex(rule.values(for: instances))
+        let isConsistent = rule.format == .nginxHash(consistent: true)
+        let hashes = isConsistent || rule.format == .nginxHash(consistent: false)
+        ring = NginxHash(servers: hashes ? rule.ring(for: instances) : [], isConsistent: isConsistent)
         isPrefix = rule.format == .haproxyPrefix
         part =
             switch rule.format {
@@ -63,6 +69,7 @@ final class AdoptionRule {
             case .haproxyPrefix: .before(AdoptionRule.prefixEnd)
             case .route: .behind(UInt8(ascii: "."))
             case .envoy: .envoy
+            case .nginxHash: .ring
             }
     }
 
@@ -83,6 +90,7 @@ final class AdoptionRule {
                 values.instance(UnsafeRawBufferPointer(rebasing: value[($0 + 1)...]))
             }
         case .envoy: return instance(inEnvoyCookie: value)
+        case .ring: return ring.instance(value)
         }
     }
 

@@ -60,6 +60,8 @@ extension Configuration.Adopted {
             case .nginxSticky: .nginxSticky
             case .nginxStickyModuleMD5: .nginxStickyModule(.md5)
             case .nginxStickyModuleSHA1: .nginxStickyModule(.sha1)
+            case .nginxHash: .nginxHash(consistent: false)
+            case .nginxHashConsistent: .nginxHash(consistent: true)
             case .ingressNginx: .ingressNginx(backend: backend ?? "")
             case .envoy: .envoy
             case .traefik: .traefik
