@@ -81,6 +81,10 @@ public struct InstanceRoster: Sendable, Equatable, Codable {
         pending.append(first)
     }
 
+    /// For one attempt to drain. At its end the instance stays draining and is asked again later; in between operators
+    /// can ask for something else, because one operation runs at a time.
+    public static let drainSeconds = 10
+
     private static func transition(for change: Change, _ table: RoutingTable) -> Transition? {
         let present = table.instances.first { $0.name == change.name }
         switch change {
@@ -100,7 +104,8 @@ public struct InstanceRoster: Sendable, Equatable, Codable {
             guard let present else { return nil }
             switch present.state {
             case .drained, .fenced: return .removeInstance(name: name, force: false)
-            case .active, .draining: return .drain(instance: name, deadlineSeconds: nil, force: false)
+            case .active, .draining:
+                return .drain(instance: name, deadlineSeconds: drainSeconds, force: false)
             // Decided by reconciliation within seconds.
             case .fencing: return nil
             }

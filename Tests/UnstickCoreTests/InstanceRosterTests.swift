@@ -35,7 +35,7 @@ struct InstanceRosterTests {
         #expect(roster.asked(Self.table(a, b)) == .setWeight(instance: "a", weight: 5))
         let weighted = Self.instance("a", weight: 5)
         #expect(
-            roster.asked(Self.table(weighted, b)) == .drain(instance: "b", deadlineSeconds: nil, force: false))
+            roster.asked(Self.table(weighted, b)) == .drain(instance: "b", deadlineSeconds: 10, force: false))
         #expect(
             roster.asked(Self.table(weighted, Self.instance("b", .drained))) == .removeInstance(name: "b", force: false)
         )
