@@ -195,6 +195,18 @@ struct AffinityTableTests {
         #expect([UInt8]().withUnsafeBytes { index.instance($0) } == nil)
     }
 
+    @Test("a value that differs in one byte only, wherever, is nobody's")
+    func everyByte() {
+        let value = Array(RequestMarksTests.own[0].utf8)
+        let index = ValueIndex([(value: value, instance: 0)])
+        #expect(value.withUnsafeBytes { index.instance($0) } == 0)
+        for position in value.indices {
+            var other = value
+            other[position] ^= 1
+            #expect(other.withUnsafeBytes { index.instance($0) } == nil, "\(position)")
+        }
+    }
+
     @Test("an empty index knows nobody")
     func empty() {
         let index = ValueIndex([])
