@@ -13,6 +13,12 @@ public enum OperationKind: Sendable, Equatable, Codable {
     case rollback(to: Phase)
     case drain(instance: String, deadlineSeconds: Int?, force: Bool)
     case undrain(instance: String)
+    /// `url` is `http://HOST:PORT`; `weight` 0 to 1000.
+    case addInstance(name: String, url: String, weight: Int)
+    /// Refused unless it is drained or fenced and holds nothing; in `sticky` `force` gives up what it holds.
+    case removeInstance(name: String, force: Bool)
+    /// `weight` 0 to 1000; 0: no new sessions.
+    case setWeight(instance: String, weight: Int)
 
     /// The word on the command line.
     public var command: String {
@@ -25,6 +31,9 @@ public enum OperationKind: Sendable, Equatable, Codable {
         case .rollback: "rollback"
         case .drain: "drain"
         case .undrain: "undrain"
+        case .addInstance: "instances add"
+        case .removeInstance: "instances remove"
+        case .setWeight: "instances weight"
         }
     }
 }

@@ -72,6 +72,11 @@ extension Configuration {
                     rows.append(
                         row("rate-limits[].\(key.path)", key.defaultText(RateLimitDraft()), key.expected, key.meaning))
                 }
+            case "affinity.adopt":
+                for key in ConfigurationTable.adopted.keys {
+                    rows.append(
+                        row("affinity.adopt[].\(key.path)", key.defaultText(AdoptedDraft()), key.expected, key.meaning))
+                }
             default: break
             }
         }

@@ -12,14 +12,17 @@ public struct Configuration: Sendable, Equatable {
     /// API, status page, `/metrics`, `/healthz`. Default `127.0.0.1:9090`; ``adminToken`` is set whenever it is not a
     /// loopback address.
     public var admin: SocketEndpoint
-    /// The application's instances; at least one, names and URLs distinct.
+    /// The application's instances, names and URLs distinct; at least one, or a ``Discovery``.
     public var instances: [Instance]
+    /// Names whose addresses are instances.
+    public var discoveries: [Discovery]
     public var affinity: Affinity
     public var session: Session
     public var bridge: Bridge
     public var store: Store
     /// How a request without a home is spread. Default `least-connections`.
     public var balance: Balance
+    public var slowStart: SlowStart
     public var health: Health
     public var migration: Migration
     public var limits: Limits
@@ -53,7 +56,7 @@ public struct Configuration: Sendable, Equatable {
         public var name: String
         /// Host and port of ``url``.
         public var endpoint: SocketEndpoint
-        /// Relative share for the weighted balances, 1 to 1000. Default 1.
+        /// Relative share for the weighted balances, 0 to 1000; 0: no new sessions. Default 1.
         public var weight: Int
         /// Whether it is spoken to with TLS.
         public var isSecure: Bool
@@ -66,48 +69,6 @@ public struct Configuration: Sendable, Equatable {
             self.weight = weight
             self.isSecure = isSecure
         }
-    }
-
-    /// How clients are pinned to the instance that holds their session.
-    public struct Affinity: Sendable, Equatable {
-        public enum Method: String, Sendable, CaseIterable {
-            /// A cookie of the proxy's own names the home.
-            case cookie
-            /// The client's address chooses the home.
-            case ipHash = "ip-hash"
-            /// A parameter of the request's query names the home.
-            case urlParameter = "url-parameter"
-        }
-
-        public enum SameSite: String, Sendable, CaseIterable {
-            case strict = "Strict"
-            case lax = "Lax"
-            case none = "None"
-        }
-
-        public enum SecureAttribute: String, Sendable, CaseIterable {
-            /// `Secure` when the client's connection is TLS, here or at a trusted proxy in front.
-            case auto
-            case always = "true"
-            case never = "false"
-        }
-
-        /// Default `cookie`.
-        public var method: Method
-        /// The cookie's name. Default `UNSTICK`.
-        public var cookie: String
-        /// The parameter's name; set when ``method`` is ``Method/urlParameter``.
-        public var parameter: String?
-        /// Cookies of other balancers to understand. Empty: not available yet.
-        public var adopt: [String]
-        /// Default `auto`.
-        public var secure: SecureAttribute
-        /// Default `Lax`.
-        public var sameSite: SameSite
-        /// Default `/`.
-        public var path: String
-        /// Default nil: the host that the client asked for.
-        public var domain: String?
     }
 
     /// Where the application's session id stands, and how its sessions behave.
@@ -159,14 +120,6 @@ public struct Configuration: Sendable, Equatable {
         public var location: Location
         /// Default `envelope`.
         public var layout: Layout
-    }
-
-    public enum Balance: String, Sendable, CaseIterable {
-        case leastConnections = "least-connections"
-        case roundRobin = "round-robin"
-        case weightedLeastConnections = "weighted-least-connections"
-        case weightedRoundRobin = "weighted-round-robin"
-        case random
     }
 
     public struct Migration: Sendable, Equatable {
@@ -222,5 +175,9 @@ public struct Configuration: Sendable, Equatable {
         public var soakTime: Duration
         /// Whether `switch` demands a rehearsed rollback. Default false.
         public var requireRehearsal: Bool
+        /// Whether changes of the file's instances are followed at run time. Default false.
+        public var watchInstances: Bool
+        /// Between two looks at file and names. 1 s to 1 h, default 5 s.
+        public var watchInterval: Duration
     }
 }

@@ -15,6 +15,10 @@ struct ConfigurationChecks {
     func complete(_ draft: ConfigurationDraft, _ log: inout ProblemLog) -> Configuration {
         var configuration = draft.configuration
         configuration.instances = checkInstances(draft.instances, configuration, &log)
+        configuration.discoveries = checkDiscoveries(draft.instances, &log)
+        checkWeights(configuration, &log)
+        configuration.affinity.adopt = checkAdopted(draft.adopted, configuration, &log)
+        checkAffinityCookie(configuration, &log)
         checkAddresses(configuration, &log)
         checkCookies(configuration, &log)
         checkQuantities(configuration, &log)
@@ -73,7 +77,7 @@ struct ConfigurationChecks {
             }
         }
         return drafts.compactMap { draft in
-            guard let name = draft.name, let location = draft.location else { return nil }
+            guard draft.discover == nil, let name = draft.name, let location = draft.location else { return nil }
             return Configuration.Instance(
                 name: name, endpoint: location.endpoint, weight: draft.weight, isSecure: location.isSecure)
         }
@@ -200,7 +204,9 @@ struct ConfigurationChecks {
     static let secretBytesMin = 32
 
     /// The file's content without final line breaks, as the bridges read it.
-    private func readSecret(_ given: String, _ key: String, _ log: inout ProblemLog) -> Secret? {
+    func readSecret(
+        _ given: String, _ key: String, bytesMin: Int = ConfigurationChecks.secretBytesMin, _ log: inout ProblemLog
+    ) -> Secret? {
         let path = resolve(given)
         let shown = ShownValue.text(given)
         let word = ShellWord.quoted(path)
@@ -224,11 +230,11 @@ struct ConfigurationChecks {
         }
         var bytes = content.bytes[...]
         while let last = bytes.last, last == 0x0a || last == 0x0d { bytes.removeLast() }
-        guard bytes.count >= ConfigurationChecks.secretBytesMin else {
+        guard bytes.count >= bytesMin else {
             log.report(
                 key,
                 value: shown,
-                "'\(shown)' holds \(bytes.count) bytes; expected at least \(ConfigurationChecks.secretBytesMin)",
+                "'\(shown)' holds \(bytes.count) bytes; expected at least \(bytesMin)",
                 suggestion: make
             )
             return nil

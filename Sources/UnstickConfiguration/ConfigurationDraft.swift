@@ -6,6 +6,8 @@ struct ConfigurationDraft {
     var configuration: Configuration
     /// As given, elements with mistakes included.
     var instances: [InstanceDraft] = []
+    /// As given.
+    var adopted: [AdoptedDraft] = []
 
     init(file: String, host: ConfigurationHost) {
         configuration = .defaults(file: file, host: host)
@@ -17,6 +19,9 @@ struct InstanceDraft {
     var name: String?
     var location: InstanceLocation?
     var weight = 1
+    /// In place of a URL: a name whose addresses are instances, and their port.
+    var discover: String?
+    var port: Int?
 
     var endpoint: SocketEndpoint? { location?.endpoint }
 }
@@ -29,6 +34,7 @@ extension Configuration {
             listen: SocketEndpoint(host: "127.0.0.1", port: 8080),
             admin: SocketEndpoint(host: "127.0.0.1", port: 9090),
             instances: [],
+            discoveries: [],
             affinity: Affinity(
                 method: .cookie,
                 cookie: "UNSTICK",
@@ -37,13 +43,15 @@ extension Configuration {
                 secure: .auto,
                 sameSite: .lax,
                 path: "/",
-                domain: nil
+                domain: nil,
+                maxAge: nil
             ),
             session: Session(
                 cookie: "session", urlParameter: nil, header: nil, ttl: .seconds(1800), concurrency: .merge),
             bridge: Bridge(secretFile: "bridge.key", secret: Secret(bytes: [])),
             store: Store(location: .sqlite(path: "unstick.db"), layout: .envelope),
             balance: .leastConnections,
+            slowStart: SlowStart(),
             health: Health(path: "/healthz", interval: .seconds(2), timeout: .seconds(1), rise: 2, fall: 3),
             migration: Migration(name: "migration", onStoreError: .serve),
             limits: Limits(
@@ -76,7 +84,9 @@ extension Configuration {
                 verifyPasses: 50,
                 silence: .seconds(5),
                 soakTime: .zero,
-                requireRehearsal: false
+                requireRehearsal: false,
+                watchInstances: false,
+                watchInterval: .seconds(5)
             ),
             trustedProxies: [],
             forwarding: Forwarding(),
@@ -149,12 +159,12 @@ extension ValueKind where Value == [InstanceDraft] {
                         return instance
                     }
                     ConfigurationTable.instance.read(mapping, of: document, prefix: path, into: &instance, log: &log)
-                    for name in ["name", "url"] where !log.isGiven("\(path).\(name)") {
-                        log.report(
-                            path,
-                            at: element.place,
-                            "has no \(name); expected { name: NAME, url: http://HOST:PORT }"
-                        )
+                    let isDiscovery = log.isGiven("\(path).discover")
+                    let shape =
+                        isDiscovery
+                        ? "{ discover: HOST, port: PORT, name: NAME }" : "{ name: NAME, url: http://HOST:PORT }"
+                    for name in ["name", isDiscovery ? "port" : "url"] where !log.isGiven("\(path).\(name)") {
+                        log.report(path, at: element.place, "has no \(name); expected \(shape)")
                     }
                     return instance
                 }

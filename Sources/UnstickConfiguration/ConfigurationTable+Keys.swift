@@ -9,10 +9,19 @@ extension ConfigurationTable where Root == InstanceDraft {
                 required(.name),
                 \.name,
                 default: "required",
-                "The instance's name, the same over restarts; distinct."
+                "The instance's name, the same over restarts; distinct. With `discover`: how the names of the instances "
+                    + "found begin, up to 48 bytes."
             ),
             ConfigurationKey("url", required(.instanceURL), \.location, default: "required", "Where it listens; distinct."),
-            ConfigurationKey("weight", .count(1...1000), \.weight, "Its share under the `weighted-*` balances."),
+            ConfigurationKey(
+                "weight", .count(0...1000), \.weight,
+                "Its share of new sessions, relative to the others'; 0: none. Counts in the weighted balances."),
+            ConfigurationKey(
+                "discover", .optional(.discoveredHost), \.discover,
+                "In place of `url`: a host name whose every address is an instance, called `NAME-ADDRESS`; asked again "
+                    + "every `coordinator.watch-interval`. An address that is gone is drained."),
+            ConfigurationKey(
+                "port", .optional(.count(1...65535)), \.port, "With `discover`: where the instances found listen."),
         ])
     }
 
@@ -29,9 +38,9 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     /// Every key of the file.
     static func file(_ document: YAMLDocument?) -> ConfigurationTable {
         ConfigurationTable(
-            keys: processKeys + forwardingKeys + tlsKeys(document) + instanceKeys(document) + sessionKeys + storeKeys
-                + balanceKeys + healthKeys + limitKeys + timeoutKeys + resilienceKeys(document) + planeKeys
-                + observationKeys)
+            keys: processKeys + forwardingKeys + tlsKeys(document) + instanceKeys(document) + affinityKeys(document)
+                + sessionKeys + storeKeys + balanceKeys + healthKeys + limitKeys + timeoutKeys
+                + resilienceKeys(document) + planeKeys + observationKeys)
     }
 
     private typealias Key = ConfigurationKey<ConfigurationDraft>
@@ -60,38 +69,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
     private static var sessionKeys: [Key] {
         [
             Key(
-                "affinity.method", .word(Configuration.Affinity.Method.allCases), \.configuration.affinity.method,
-                "How clients are pinned to their instance."),
-            Key(
-                "affinity.cookie", .cookieName, \.configuration.affinity.cookie,
-                "Name of the affinity cookie; another than `session.cookie`."),
-            Key(
-                "affinity.parameter", .optional(.parameterName), \.configuration.affinity.parameter,
-                "Query parameter that names the instance; needed by the method `url-parameter`."),
-            Key(
-                "affinity.adopt", .list(.adoptedCookie, of: "nothing", most: 16), \.configuration.affinity.adopt,
-                "Affinity cookies of other balancers to understand. Not available yet: only the empty list."),
-            Key(
-                "affinity.secure", .word(Configuration.Affinity.SecureAttribute.allCases),
-                \.configuration.affinity.secure,
-                "The affinity cookie's `Secure`; `auto`: when the client's connection is TLS."),
-            Key(
-                "affinity.same-site", .word(Configuration.Affinity.SameSite.allCases),
-                \.configuration.affinity.sameSite, "The affinity cookie's `SameSite`."),
-            Key("affinity.path", .cookiePath, \.configuration.affinity.path, "The affinity cookie's `Path`."),
-            Key(
-                "affinity.domain", .optional(.domain), \.configuration.affinity.domain,
-                "The affinity cookie's `Domain`; `null`: the host that the client asked for."),
-            Key(
-                "session.cookie", .optional(.cookieName), \.configuration.session.cookie,
-                "The application's session cookie; `null` when the id never stands in one."),
-            Key(
-                "session.url-parameter", .optional(.parameterName), \.configuration.session.urlParameter,
-                "Path or query parameter with the session id, such as `jsessionid`."),
-            Key(
-                "session.header", .optional(.fieldName), \.configuration.session.header,
-                "Request header with the session id."),
-            Key(
                 "session.ttl", .duration(.seconds(1)...longest * 400), \.configuration.session.ttl,
                 "How long a session lives without a request, where the application does not say."),
             Key(
@@ -113,14 +90,6 @@ extension ConfigurationTable where Root == ConfigurationDraft {
                 "store.layout",
                 .word(Configuration.Store.Layout.allCases, unavailable: "is a layout that is not available yet"),
                 \.configuration.store.layout, "How records are laid out in the store."),
-        ]
-    }
-
-    private static var balanceKeys: [Key] {
-        [
-            Key(
-                "balance", .word(Configuration.Balance.allCases), \.configuration.balance,
-                "How requests without a home are spread.")
         ]
     }
 

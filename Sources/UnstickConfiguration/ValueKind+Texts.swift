@@ -109,10 +109,17 @@ extension ValueKind where Value == String {
         text("a file's path", most: 4096, reason: "is not a path") { !$0.utf8.contains(0) }
     }
 
-    /// Cookies of other balancers.
-    static var adoptedCookie: ValueKind {
-        .scalar("nothing", format: \.self) { _ in
-            .failure(ValueRefusal("cannot be used: adopting cookies of other balancers is not available yet"))
+    /// A host name for the resolver.
+    static var discoveredHost: ValueKind {
+        text("a host name such as app.internal", most: 253, reason: "is not a host name") {
+            SocketEndpoint.isHostName($0[...])
+        }
+    }
+
+    /// A backend's name in ingress-nginx.
+    static var backendName: ValueKind {
+        text("a name such as default-shop-80, up to 256 bytes", most: 256, reason: "is not such a name") {
+            $0.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }
         }
     }
 

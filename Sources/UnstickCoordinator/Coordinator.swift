@@ -39,6 +39,8 @@ public final class Coordinator: Sendable {
         var lastSequence: Int64
         /// Ramp of the last settled table.
         var settledRamp = 0
+        /// When the next change of the roster may be tried, and how often it was in vain.
+        var rosterRetry = RosterRetry()
     }
 
     /// Thrown by everything after the coordinator has halted: it must not change anything any more.
@@ -69,7 +71,8 @@ public final class Coordinator: Sendable {
         } else {
             let table = RoutingTable(
                 epoch: Epoch(1), phase: .sticky, generation: .none, instances: options.instances)
-            let control = ControlState(table: table)
+            var control = ControlState(table: table)
+            control.roster = InstanceRoster(followed: options.instances)
             state = Mutex(State(control: control, lastSequence: lastSequence))
             try commit { next, drafts in
                 next = control
@@ -90,9 +93,17 @@ public final class Coordinator: Sendable {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await self.runOperations() }
             group.addTask { await self.runTicker() }
-            group.addTask { await self.every(self.options.checkInterval) { await self.reconcile() } }
+            group.addTask {
+                await self.every(self.options.checkInterval) {
+                    await self.reconcile()
+                    await self.advanceRoster()
+                }
+            }
             group.addTask { await self.every(self.options.verificationInterval) { await self.verifyInBackground() } }
             group.addTask { await self.every(self.options.sweepInterval) { await self.sweep() } }
+            if let source = self.options.instanceSource {
+                group.addTask { await self.every(source.interval) { await self.followInstances(source) } }
+            }
             await group.waitForAll()
         }
         if isHalted { throw Halted() }
@@ -212,42 +223,6 @@ public final class Coordinator: Sendable {
         control.ledger.publish(table)
         control.table = table
         return table
-    }
-
-    /// New instances join as active; addresses and weights follow the configuration. An instance that is no longer
-    /// configured stays until it is drained, because sessions may exist only there.
-    private func adoptConfiguredInstances() throws {
-        let current = state.withLock { $0.control.table }
-        var table = current
-        var notes: [String] = []
-        for configured in options.instances {
-            if let index = table.instances.firstIndex(where: { $0.name == configured.name }) {
-                table.instances[index].url = configured.url
-                table.instances[index].weight = configured.weight
-            } else {
-                table.instances.append(configured)
-                notes.append("\(configured.name) joins")
-            }
-        }
-        table.instances.removeAll { instance in
-            guard !options.instances.contains(where: { $0.name == instance.name }) else { return false }
-            let isOut = instance.state == .drained || instance.state == .fenced
-            notes.append(
-                isOut
-                    ? "\(instance.name) leaves"
-                    : "\(instance.name) is not configured any more but not drained: it stays")
-            return isOut
-        }
-        guard table != current else { return }
-        table.epoch = current.epoch.next
-        try commit { next, drafts in
-            try next.ledger.check(publishing: table, .urgent)
-            next.table = table
-            next.ledger.publish(table)
-            drafts.append(
-                Draft(
-                    .table, (["instances as configured"] + notes).joined(separator: "; "), detail: Draft.json(table)))
-        }
     }
 
     // MARK: Waiting

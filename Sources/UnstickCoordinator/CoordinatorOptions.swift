@@ -32,6 +32,11 @@ public struct CoordinatorOptions: Sendable {
     public var sweepInterval: Duration = .seconds(60)
     /// Whether `mirror` accepts a store that forgets when its process dies; for demonstrations.
     public var acceptsVolatileStore = false
+    /// Whether clients without a cookie are pinned by their address (`affinity.method: ip-hash`): then another set of
+    /// instances is another home for some of them.
+    public var pinsByAddress = false
+    /// Where the wanted instances come from at run time; nil: nowhere, they change by command only.
+    public var instanceSource: InstanceSource?
     /// Whether requests may name a journal entry at which the coordinator kills itself; for rehearsals.
     public var allowsKillPoints = false
 

@@ -52,8 +52,12 @@ public struct RoutingTable: Sendable, Equatable, Codable {
         public var name: String
         /// `http://HOST:PORT`.
         public var url: String
+        /// Share of new sessions under the weighted balances, relative to the others'; 0 to ``weightMax``. 0: no new
+        /// sessions under any balance; its own stay.
         public var weight: Int
         public var state: State
+
+        public static let weightMax = 1000
 
         public init(name: String, url: String, weight: Int = 1, state: State = .active) {
             self.name = name
@@ -61,6 +65,9 @@ public struct RoutingTable: Sendable, Equatable, Codable {
             self.weight = weight
             self.state = state
         }
+
+        /// Whether sessions may begin there.
+        public var acceptsNewSessions: Bool { state.acceptsNewSessions && weight > 0 }
 
         /// `active` → `draining` → `drained` → `active`, and `active` → `fencing` → `fenced` → `active`.
         public enum State: String, Sendable, Codable, CaseIterable {
@@ -115,16 +122,21 @@ extension RoutingTable {
 
     /// Whether the ramp includes the session with this ``StableHash``. Growing the ramp never takes a session out.
     public func rampIncludes(_ sessionHash: UInt64) -> Bool {
-        sessionHash % Self.buckets < UInt64(max(0, min(100, rampPercent))) * (Self.buckets / 100)
+        sessionHash % Self.buckets < rampEnd
     }
 
-    /// The instance that every proxy picks for a session without a usable home: highest random weight (Thaler and
-    /// Ravishankar 1998) among the active ones, so that a change of one instance moves only that one's sessions.
-    /// Nil when no instance is active.
+    /// The first bucket that is not in the ramp.
+    var rampEnd: UInt64 { UInt64(max(0, min(100, rampPercent))) * (Self.buckets / 100) }
+
+    /// The instance that every proxy picks for a session without a usable home: ``Rendezvous`` among the active ones, so
+    /// that a change of one instance moves only that one's sessions. Nil when no instance is active.
+    ///
+    /// Weights have no say, 0 included: a change of weights must not move a session that is on its way from a home that
+    /// left, because in `mirroring` two proxies that disagree about it would leave a stale copy in a memory that counts.
     public func rendezvous(_ sessionHash: UInt64, excluding excluded: Int? = nil) -> Int? {
         var best: (index: Int, score: UInt64)?
         for (index, instance) in instances.enumerated() where instance.state == .active && index != excluded {
-            let score = StableHash.mix(sessionHash ^ StableHash.hash(instance.name))
+            let score = Rendezvous.score(sessionHash, StableHash.hash(instance.name))
             if best.map({ score > $0.score }) ?? true { best = (index, score) }
         }
         return best?.index
@@ -141,79 +153,9 @@ extension RoutingTable {
         return rendezvous(sessionHash)
     }
 
-    /// Decides a request.
-    /// - Parameters:
-    ///   - sessionHash: ``StableHash`` of the session id; nil when the client presents no session.
-    ///   - affinity: index of the instance that the affinity names; nil when there is none or it is not valid.
-    ///   - homeLookedUp: whether `affinity` already is the store's answer to ``RouteDecision/Target/lookUpHome``.
+    /// Decides one request. Proxies keep a ``RouteMap`` instead of making one for each request.
+    /// - Parameters: as ``RouteMap/route(sessionHash:affinity:homeLookedUp:)``.
     public func route(sessionHash: UInt64?, affinity: Int?, homeLookedUp: Bool = false) -> RouteDecision {
-        guard let sessionHash else { return routeWithoutSession(affinity: affinity) }
-        if phase == .completed {
-            return RouteDecision(target: .any, phase: .completed, mayFailOver: true, home: nil)
-        }
-        if phase == .stateless, rampIncludes(sessionHash) {
-            let home = affinity.flatMap { instances[$0].state.isRoutable ? $0 : nil }
-            return RouteDecision(
-                target: .any,
-                phase: .stateless,
-                mayFailOver: true,
-                home: home ?? (affinity == nil ? nil : rendezvous(sessionHash))
-            )
-        }
-        return routeByAffinity(sessionHash: sessionHash, affinity: affinity, homeLookedUp: homeLookedUp)
-    }
-
-    private func routeWithoutSession(affinity: Int?) -> RouteDecision {
-        if phase <= .externalized, let affinity, instances[affinity].state == .active {
-            return RouteDecision(target: .home(affinity), phase: phase, mayFailOver: true, home: affinity)
-        }
-        // A client that has an affinity keeps it while it may come to matter again: only a rollback uses it.
-        let home = phase == .stateless ? affinity.flatMap { instances[$0].state == .active ? $0 : nil } : nil
-        return RouteDecision(target: .any, phase: phase, mayFailOver: true, home: home)
-    }
-
-    private func routeByAffinity(sessionHash: UInt64, affinity: Int?, homeLookedUp: Bool) -> RouteDecision {
-        // A phase-3 proxy treats the sessions outside its ramp as phase 2 does.
-        let byAffinity = min(phase, .externalized)
-        let mayFailOver = phase >= .stateless || (phase == .externalized && rehoming)
-        guard let affinity else {
-            if phase == .sticky || (phase == .mirroring && !hydrates) {
-                return RouteDecision(target: .any, phase: phase, mayFailOver: phase == .sticky, home: nil)
-            }
-            guard homeLookedUp, let home = rendezvous(sessionHash) else {
-                return RouteDecision(
-                    target: homeLookedUp ? .any : .lookUpHome, phase: byAffinity, mayFailOver: mayFailOver, home: nil)
-            }
-            return RouteDecision(target: .home(home), phase: .externalized, mayFailOver: mayFailOver, home: home)
-        }
-        if phase == .mirroring, !hydrates {
-            // As in `sticky`: what an instance that left held is not brought back, and nothing else moves.
-            let home = instances[affinity].state.isRoutable ? affinity : rendezvous(sessionHash) ?? affinity
-            return RouteDecision(target: .home(home), phase: .mirroring, mayFailOver: false, home: home)
-        }
-        switch instances[affinity].state {
-        case .active:
-            return RouteDecision(
-                target: .home(affinity), phase: byAffinity, mayFailOver: mayFailOver || phase == .sticky, home: affinity
-            )
-        case .draining, .fencing:
-            // In `sticky` there is no store to give the authority to: draining only keeps new sessions away.
-            return RouteDecision(
-                target: .home(affinity),
-                phase: phase == .sticky ? .sticky : .externalized,
-                mayFailOver: mayFailOver,
-                home: affinity
-            )
-        case .drained, .fenced:
-            guard let home = rendezvous(sessionHash) else {
-                return RouteDecision(target: .any, phase: byAffinity, mayFailOver: mayFailOver, home: nil)
-            }
-            return RouteDecision(
-                target: .home(home),
-                phase: phase == .sticky ? .sticky : .externalized,
-                mayFailOver: mayFailOver || phase == .sticky,
-                home: home
-            )
-        }
+        RouteMap(self).route(sessionHash: sessionHash, affinity: affinity, homeLookedUp: homeLookedUp)
     }
 }

@@ -16,6 +16,7 @@ public enum StableHash {
     }
 
     /// Scrambles all bits (SplitMix64, Steele, Lea and Flood 2014).
+    @inlinable
     public static func mix(_ input: UInt64) -> UInt64 {
         var z = input &+ 0x9e37_79b9_7f4a_7c15
         z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9

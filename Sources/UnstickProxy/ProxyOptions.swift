@@ -50,17 +50,6 @@ public struct ProxyOptions: Sendable {
         self.timeouts = timeouts
     }
 
-    /// How a client is pinned to an instance.
-    public struct Affinity: Sendable {
-        public enum Method: Sendable { case cookie, ipHash }
-        public var method: Method = .cookie
-        /// Name of the cookie; its value is the instance's name and a signature.
-        public var cookie: String = "UNSTICK"
-        /// Attributes behind the value, beginning with `; `.
-        public var attributes: String = "; Path=/; HttpOnly; SameSite=Lax"
-        public init() {}
-    }
-
     /// Where a request carries its session id; the first that is configured and present wins.
     public struct Session: Sendable {
         public enum Concurrency: Sendable {
@@ -70,12 +59,13 @@ public struct ProxyOptions: Sendable {
             case overwrite
         }
         public var cookie: String? = "session"
+        /// A path parameter (`;name=ID`) or, where there is none, one of the query.
         public var urlParameter: String?
+        /// A request header; its name in any case.
+        public var header: String?
         public var concurrency: Concurrency = .merge
         public init() {}
     }
-
-    public enum Balance: Sendable { case leastConnections, roundRobin, random }
 
     public struct Limits: Sendable {
         public var headBytes = 64 * 1024

@@ -45,6 +45,10 @@ package enum OperationLines {
         case .drain(let instance, let deadline, let force):
             "drain \(instance)" + (deadline.map { " --deadline \($0)s" } ?? "") + (force ? " --force" : "")
         case .undrain(let instance): "undrain \(instance)"
+        case .addInstance(let name, let url, let weight):
+            "instances add \(name) \(url)" + (weight == 1 ? "" : " --weight \(weight)")
+        case .removeInstance(let name, let force): "instances remove \(name)" + (force ? " --force" : "")
+        case .setWeight(let instance, let weight): "instances weight \(instance) \(weight)"
         default: kind.command
         }
     }

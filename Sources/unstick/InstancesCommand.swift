@@ -6,7 +6,17 @@ import UnstickTerminal
 
 struct InstancesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "instances", abstract: "The application's instances: state, health, sessions.")
+        commandName: "instances", abstract: "The application's instances: state, health, sessions.",
+        subcommands: [
+            InstancesListCommand.self, InstancesAddCommand.self, InstancesRemoveCommand.self,
+            InstancesWeightCommand.self,
+        ],
+        defaultSubcommand: InstancesListCommand.self)
+}
+
+struct InstancesListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "State, health and sessions of each; what `unstick instances` does.")
 
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions

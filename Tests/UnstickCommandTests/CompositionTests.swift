@@ -98,24 +98,9 @@ struct CompositionTests {
         "what is not available yet is refused with its place",
         arguments: [
             (
-                "affinity: { method: url-parameter, parameter: home }",
-                "unstick.yaml:2:21: affinity.method: "
-                    + "'url-parameter' is not available yet; expected cookie or ip-hash"
-            ),
-            (
                 "session: { concurrency: serialize }",
                 "unstick.yaml:2:25: session.concurrency: 'serialize' is not "
                     + "available yet; expected merge or overwrite"
-            ),
-            (
-                "session:\n  header: X-Session",
-                "unstick.yaml:3:11: session.header: 'X-Session': session ids in headers "
-                    + "are not available yet; expected cookie or url-parameter"
-            ),
-            (
-                "balance: weighted-round-robin",
-                "unstick.yaml:2:10: balance: 'weighted-round-robin' is not available "
-                    + "yet; expected least-connections, round-robin or random"
             ),
             (
                 "migration: { on-store-error: refuse }",
@@ -131,16 +116,6 @@ struct CompositionTests {
     func unavailable(yaml: String, complaint: String) {
         #expect(complaints(yaml) == [complaint])
         #expect(complaints(yaml, role: .check) == [complaint])
-    }
-
-    @Test(
-        "so is what would be read and ignored",
-        arguments: [
-            ("affinity: { same-site: None }", "affinity.same-site"),
-        ])
-    func ignored(yaml: String, keyPath: String) {
-        #expect(complaints(yaml).count == 1)
-        #expect(complaints(yaml).first?.contains(": \(keyPath): '") == true)
     }
 
     @Test("a proxy of its own needs a coordinator, and processes of their own a store that they share")

@@ -76,6 +76,20 @@ struct ParsingTests {
                 == .drain(instance: "web-1", deadlineSeconds: nil, force: false))
     }
 
+    @Test("instances lists unless it is told to change one")
+    func instances() throws {
+        #expect(try parse(InstancesListCommand.self, "instances -o json").output.isJSON)
+        #expect(
+            try parse(InstancesAddCommand.self, "instances add web-3 http://127.0.0.1:5003 --weight 2").kind
+                == .addInstance(name: "web-3", url: "http://127.0.0.1:5003", weight: 2))
+        #expect(
+            try parse(InstancesRemoveCommand.self, "instances remove web-3 --force").kind
+                == .removeInstance(name: "web-3", force: true))
+        #expect(
+            try parse(InstancesWeightCommand.self, "instances weight web-3 0 --dry-run").kind
+                == .setWeight(instance: "web-3", weight: 0))
+    }
+
     @Test("proxies lists unless it is told to forget")
     func proxies() throws {
         _ = try parse(ProxiesCommand.List.self, "proxies -o json")

@@ -9,7 +9,7 @@ struct ConfigurationProblemTests {
             lisen: 127.0.0.1:8080
             admin: 0.0.0.0:9090
             instances:
-              - { name: web-1, url: "http://127.0.0.1:5001", weight: 0 }
+              - { name: web-1, url: "http://127.0.0.1:5001", weight: -1 }
               - { name: web-1, url: "http://127.0.0.1:5001" }
               - name: web 3
                 url: htp://127.0.0.1
@@ -30,7 +30,7 @@ struct ConfigurationProblemTests {
             "unstick.yaml:1:1: lisen: unknown key 'lisen'; did you mean 'listen'?",
             "unstick.yaml:2:8: admin: '0.0.0.0:9090' can be reached from other machines without a token; expected a "
                 + "loopback address, or admin-token-file",
-            "unstick.yaml:4:58: instances[0].weight: '0' is outside 1 to 1000; expected a whole number from 1 to 1000",
+            "unstick.yaml:4:58: instances[0].weight: '-1' is outside 0 to 1000; expected a whole number from 0 to 1000",
             "unstick.yaml:5:13: instances[1].name: 'web-1' is already the name of instances[0]",
             "unstick.yaml:5:25: instances[1].url: 'http://127.0.0.1:5001' is already the URL of instances[0]",
             "unstick.yaml:6:11: instances[2].name: 'web 3' is not such a name; expected a name of letters, digits, "
@@ -47,7 +47,7 @@ struct ConfigurationProblemTests {
             "unstick.yaml:12:24: limits.hed: unknown key 'hed'; did you mean 'head'?",
             "unstick.yaml:13:8: store: is a list; expected a mapping with the keys url, layout",
             "unstick.yaml:14:10: balance: 'round_robin' is not known here; expected one of least-connections, "
-                + "round-robin, weighted-least-connections, weighted-round-robin, random; did you mean 'round-robin'?",
+                + "round-robin, weighted-least-connections, weighted-round-robin, random, power-of-two, consistent; did you mean 'round-robin'?",
         ]
         let found = complaints(yaml, on: machine(files: ["bridge.key": open]))
         #expect(found.sorted() == expected.sorted())
@@ -108,7 +108,7 @@ struct ConfigurationProblemTests {
             ("affinity: { domain: \"a..b\" }", "affinity.domain: 'a..b' is not a domain"),
             (
                 "affinity: { adopt: [AWSALB] }",
-                "affinity.adopt[0]: 'AWSALB' cannot be used: adopting cookies of other balancers is not available yet"
+                "affinity.adopt[0]: is 'AWSALB'; expected { cookie: SERVERID, format: haproxy-insert"
             ),
             ("session: { cookie: null }", "session.cookie: is null; expected the session id's place"),
             ("session: { header: unstick_session }", "session.header: 'unstick_session' is not such a header name"),

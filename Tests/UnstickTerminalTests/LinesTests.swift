@@ -64,6 +64,10 @@ struct LinesTests {
             (.rollback(to: .sticky), "rollback --to sticky"), (.complete(confirm: "shop"), "complete"),
             (.drain(instance: "web-1", deadlineSeconds: 30, force: true), "drain web-1 --deadline 30s --force"),
             (.undrain(instance: "web-1"), "undrain web-1"),
+            (.addInstance(name: "a", url: "http://h:1", weight: 1), "instances add a http://h:1"),
+            (.addInstance(name: "a", url: "http://h:1", weight: 3), "instances add a http://h:1 --weight 3"),
+            (.removeInstance(name: "a", force: true), "instances remove a --force"),
+            (.setWeight(instance: "a", weight: 0), "instances weight a 0"),
         ] as [(OperationKind, String)])
     func commands(kind: OperationKind, command: String) { #expect(OperationLines.command(kind) == command) }
 

@@ -12,6 +12,8 @@ struct ControlState: Sendable, Codable {
     var lastOperation: Int64 = 0
     var soak: Soak?
     var isPaused = false
+    /// What configuration and discovery want; nil in the state of an older version.
+    var roster: InstanceRoster?
 
     /// Since when the ramp is at 100 % everywhere.
     struct Soak: Sendable, Codable, Equatable {

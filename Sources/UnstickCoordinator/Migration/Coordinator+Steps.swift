@@ -29,6 +29,7 @@ extension Coordinator {
             return try await awaitZeros(name, deadlineSeconds, force: force, operation)
         case .awaitSessionsEnd(let name, let deadlineSeconds, let force):
             return try await awaitSessionsEnd(name, deadlineSeconds, force: force, operation)
+        case .countLoss(let name): return try await countLoss(name, operation)
         }
     }
 

@@ -27,6 +27,13 @@ enum Gates {
         case .drain(let instance):
             proxies(evidence) + [notLastActive(instance, evidence)]
                 + (evidence.table.phase.mirrors ? [storeReachable(evidence)] : [])
+        case .addInstance: proxies(evidence) + nobodyOutOfService(evidence) + addressesKeepHomes(evidence)
+        case .removeInstance(let name, let force):
+            proxies(evidence) + [notLastActive(name, evidence)]
+                + (force && !evidence.table.phase.mirrors
+                    ? [] : [holdsNothing(name, evidence)] + addressesKeepHomes(evidence))
+        case .setWeight(let name, let weight):
+            proxies(evidence) + (weight == 0 ? [anotherTakesNewSessions(name, evidence)] : [])
         case .undrain:
             proxies(evidence) + (evidence.table.phase.mirrors ? [storeReachable(evidence)] : [])
         }

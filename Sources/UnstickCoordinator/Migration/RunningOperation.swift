@@ -59,6 +59,9 @@ extension OperationKind {
         case .drain(let instance, let deadlineSeconds, let force):
             .drain(instance: instance, deadlineSeconds: deadlineSeconds, force: force)
         case .undrain(let instance): .undrain(instance: instance)
+        case .addInstance(let name, let url, let weight): .addInstance(name: name, url: url, weight: weight)
+        case .removeInstance(let name, let force): .removeInstance(name: name, force: force)
+        case .setWeight(let instance, let weight): .setWeight(instance: instance, weight: weight)
         }
     }
 }

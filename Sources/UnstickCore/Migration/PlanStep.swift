@@ -21,6 +21,8 @@ public enum PlanStep: Sendable, Equatable, Codable {
     case awaitZeros(instance: String, deadlineSeconds: Int?, force: Bool)
     /// Waits until the instance has no session any more (phase `sticky`: there is no store to save them to).
     case awaitSessionsEnd(instance: String, deadlineSeconds: Int?, force: Bool)
+    /// Counts what is lost with an instance that leaves although it holds sessions, for the outcome and the journal.
+    case countLoss(instance: String)
 
     /// Which gates a ``check(_:)`` evaluates.
     public enum GateSet: Sendable, Equatable, Codable {
@@ -34,6 +36,10 @@ public enum PlanStep: Sendable, Equatable, Codable {
         case abandonMirroring
         case drain(instance: String)
         case undrain(instance: String)
+        case addInstance(String)
+        /// With `force` sessions may be lost, in `sticky` only.
+        case removeInstance(String, force: Bool)
+        case setWeight(instance: String, weight: Int)
     }
 
     public enum VerificationDemand: Sendable, Equatable, Codable {
@@ -66,6 +72,7 @@ public enum PlanStep: Sendable, Equatable, Codable {
         case .evict(let name?, staleOnly: true): "evict stale sessions from the memory of \(name)"
         case .awaitZeros(let name, _, _): "wait until \(name) has no request and no session"
         case .awaitSessionsEnd(let name, _, _): "wait until the sessions of \(name) have ended"
+        case .countLoss(let name): "count the sessions that are lost with \(name)"
         }
     }
 }

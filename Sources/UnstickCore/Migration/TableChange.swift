@@ -18,6 +18,12 @@ public struct TableChange: Sendable, Equatable, Codable {
     /// An epoch of its own although nothing else changes: once it is acknowledged, every request that began before it
     /// has its effects in the store.
     public var isBarrier = false
+    /// Joins, in the state that it says; not when there is one of that name.
+    public var added: RoutingTable.Instance?
+    /// Leaves the table.
+    public var removed: String?
+    /// Of ``instance``.
+    public var weight: Int?
 
     private init(mode: Mode? = nil, instance: String? = nil, state: RoutingTable.Instance.State? = nil) {
         self.mode = mode
@@ -70,6 +76,24 @@ public struct TableChange: Sendable, Equatable, Codable {
         TableChange(instance: name, state: state)
     }
 
+    public static func adding(_ instance: RoutingTable.Instance) -> TableChange {
+        var change = TableChange()
+        change.added = instance
+        return change
+    }
+
+    public static func removing(_ name: String) -> TableChange {
+        var change = TableChange()
+        change.removed = name
+        return change
+    }
+
+    public static func weight(_ name: String, _ weight: Int) -> TableChange {
+        var change = TableChange(instance: name)
+        change.weight = weight
+        return change
+    }
+
     /// Back to what `table` says of phase, ramp and switches.
     public static func mode(of table: RoutingTable) -> TableChange {
         TableChange(
@@ -92,6 +116,11 @@ public struct TableChange: Sendable, Equatable, Codable {
         if let instance, let state, let index = changed.instances.firstIndex(where: { $0.name == instance }) {
             changed.instances[index].state = state
         }
+        if let instance, let weight, let index = changed.instances.firstIndex(where: { $0.name == instance }) {
+            changed.instances[index].weight = weight
+        }
+        if let added, !changed.instances.contains(where: { $0.name == added.name }) { changed.instances.append(added) }
+        if let removed { changed.instances.removeAll { $0.name == removed } }
         guard changed != table || isBarrier else { return table }
         changed.epoch = table.epoch.next
         return changed
@@ -100,6 +129,9 @@ public struct TableChange: Sendable, Equatable, Codable {
     /// For plan and journal.
     public var words: String {
         if let instance, let state { return "\(instance) \(state.rawValue)" }
+        if let instance, let weight { return "\(instance) has weight \(weight)" }
+        if let added { return "\(added.name) joins as \(added.state.rawValue), \(added.url)" }
+        if let removed { return "\(removed) leaves" }
         guard let mode else { return isBarrier ? "an epoch without change" : "nothing" }
         var words = mode.phase.name
         switch mode.phase {

@@ -8,6 +8,9 @@ public enum Transition: Sendable, Equatable {
     case rollback(to: Phase)
     case drain(instance: String, deadlineSeconds: Int?, force: Bool)
     case undrain(instance: String)
+    case addInstance(name: String, url: String, weight: Int)
+    case removeInstance(name: String, force: Bool)
+    case setWeight(instance: String, weight: Int)
 }
 
 /// Why there is no plan.
@@ -71,11 +74,17 @@ public struct TransitionPlan: Sendable, Equatable {
             return try drain(name, deadlineSeconds, force, table)
         case .undrain(let name):
             return try undrain(name, table)
+        case .addInstance(let name, let url, let weight):
+            return try add(RoutingTable.Instance(name: name, url: url, weight: weight, state: .draining), table)
+        case .removeInstance(let name, let force):
+            return try remove(name, force, table)
+        case .setWeight(let name, let weight):
+            return try setWeight(name, weight, table)
         }
     }
 
     /// The table is where it should be; a proxy may still have to hear of it.
-    private static let already = TransitionPlan(steps: [PlannedStep(.awaitAcknowledgements, .stand)])
+    static let already = TransitionPlan(steps: [PlannedStep(.awaitAcknowledgements, .stand)])
 
     private static func demand(_ phase: Phase, _ table: RoutingTable, _ command: String) throws(PlanError) {
         guard table.phase == phase else {
@@ -326,7 +335,7 @@ public struct TransitionPlan: Sendable, Equatable {
         }
     }
 
-    private static func find(_ name: String, _ table: RoutingTable) throws(PlanError) -> RoutingTable.Instance {
+    static func find(_ name: String, _ table: RoutingTable) throws(PlanError) -> RoutingTable.Instance {
         guard let instance = table.instances.first(where: { $0.name == name }) else {
             let known = table.instances.map(\.name).joined(separator: ", ")
             throw .invalid("there is no instance '\(name)'; known are \(known)")

@@ -9,6 +9,8 @@ extension Configuration {
         options.acknowledgementTimeout = coordinator.acknowledgeTimeout
         options.soak = coordinator.soakTime
         options.verificationPasses = coordinator.verifyPasses
+        options.pinsByAddress = affinity.method == .ipHash
+        options.instanceSource = InstanceWatch.source(self)
         return options
     }
 }

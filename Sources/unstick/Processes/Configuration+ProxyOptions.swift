@@ -16,13 +16,9 @@ extension Configuration {
         options.observation = observation
         options.session.cookie = session.cookie
         options.session.urlParameter = session.urlParameter
+        options.session.header = session.header
         options.session.concurrency = session.concurrency == .overwrite ? .overwrite : .merge
-        options.balance =
-            switch balance {
-            case .leastConnections, .weightedLeastConnections: .leastConnections
-            case .roundRobin, .weightedRoundRobin: .roundRobin
-            case .random: .random
-            }
+        options.balance = balanceOptions
         options.limits.headBytes = limits.head
         options.limits.targetBytes = limits.target
         options.limits.headFields = limits.fields
@@ -46,18 +42,5 @@ extension Configuration {
     /// As the routing table has them.
     var tableInstances: [RoutingTable.Instance] {
         instances.map { RoutingTable.Instance(name: $0.name, url: $0.url, weight: $0.weight) }
-    }
-
-    private var affinityOptions: ProxyOptions.Affinity {
-        var options = ProxyOptions.Affinity()
-        options.method = affinity.method == .ipHash ? .ipHash : .cookie
-        options.cookie = affinity.cookie
-        // RFC 6265 section 4.1.1. HttpOnly always: no script has a use for it.
-        var attributes = "; Path=\(affinity.path); HttpOnly; SameSite=\(affinity.sameSite.rawValue)"
-        if let domain = affinity.domain { attributes += "; Domain=\(domain)" }
-        // `auto` means Secure on TLS connections, and this version has none.
-        if affinity.secure == .always { attributes += "; Secure" }
-        options.attributes = attributes
-        return options
     }
 }

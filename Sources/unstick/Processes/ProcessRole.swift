@@ -20,25 +20,8 @@ extension Configuration {
         func unavailable(_ keyPath: String, _ value: String, _ expected: String) {
             refuse(keyPath, value, "'\(value)' is not available yet; expected \(expected)")
         }
-        if affinity.method == .urlParameter { unavailable("affinity.method", "url-parameter", "cookie or ip-hash") }
-        if affinity.sameSite == .none, affinity.secure == .auto {
-            refuse(
-                "affinity.same-site", "None",
-                "'None' is ignored by browsers without Secure, which 'auto' sets only on TLS connections, and TLS is not "
-                    + "available yet; expected affinity.secure: true")
-        }
         if session.concurrency == .serialize {
             unavailable("session.concurrency", "serialize", "merge or overwrite")
-        }
-        if let header = session.header {
-            refuse(
-                "session.header", header,
-                "'\(header)': session ids in headers are not available yet; expected cookie or url-parameter")
-        }
-        switch balance {
-        case .weightedLeastConnections, .weightedRoundRobin:
-            unavailable("balance", balance.rawValue, "least-connections, round-robin or random")
-        case .leastConnections, .roundRobin, .random: break
         }
         if migration.onStoreError == .refuse { unavailable("migration.on-store-error", "refuse", "serve") }
         if coordinator.requireRehearsal { unavailable("coordinator.require-rehearsal", "true", "false") }
