@@ -7,7 +7,7 @@ import NIOHTTP2
 ///
 /// What belongs to the HTTP/1.1 connection (`Connection`, what it names, `Transfer-Encoding`, `Keep-Alive`, `Upgrade`)
 /// never comes out (RFC 9113 section 8.2.2).
-struct HTTP2ResponseTranslator {
+struct HTTP2ResponseTranslator: ~Copyable {
     private var head: ResponseHead
     private var decoder = ChunkedDecoder()
     private var stage = Stage.head

@@ -78,7 +78,7 @@ final class LoopObserver {
     /// - Parameter isTrusted: the peer is one of `trusted-proxies`.
     @inline(__always)
     func began(
-        _ request: inout RequestObservation, head: RequestHead, bytes: UnsafeRawBufferPointer, isTrusted: Bool
+        _ request: inout RequestObservation, head: borrowing RequestHead, bytes: UnsafeRawBufferPointer, isTrusted: Bool
     ) {
         metrics.requestsBegun &+= 1
         if isAnonymous { return }
@@ -86,7 +86,7 @@ final class LoopObserver {
     }
 
     private func identify(
-        _ request: inout RequestObservation, _ head: RequestHead, _ bytes: UnsafeRawBufferPointer, isTrusted: Bool
+        _ request: inout RequestObservation, _ head: borrowing RequestHead, _ bytes: UnsafeRawBufferPointer, isTrusted: Bool
     ) {
         if let identifier {
             request.requestID = .made(random.next(), random.next())
@@ -200,47 +200,51 @@ final class LoopObserver {
 
     /// Counts the request and tells log and traces of it. The only call at a request's end.
     /// - Parameters:
-    ///   - head: as parsed from `bytes`; nil when it could not be understood.
+    ///   - head: as parsed from `bytes`.
+    ///   - isUnderstood: false when it could not be parsed; nothing of it is told then.
     ///   - client: the client's address as text.
     @inline(__always)
     func finished(
-        _ request: RequestObservation, head: RequestHead?, bytes: UnsafeRawBufferPointer, client: [UInt8],
-        sessionID: String?
+        _ request: borrowing RequestObservation, head: borrowing RequestHead, isUnderstood: Bool = true,
+        bytes: UnsafeRawBufferPointer, client: [UInt8], sessionID: @autoclosure () -> String?
     ) {
-        metrics.record(request, method: head?.method ?? .other)
+        metrics.record(request, method: isUnderstood ? head.method : .other)
         if isQuiet { return }
-        tell(request, head, bytes, client, sessionID)
+        tell(request, head, isUnderstood, bytes, client, sessionID())
     }
 
     private func tell(
-        _ request: RequestObservation, _ head: RequestHead?, _ bytes: UnsafeRawBufferPointer, _ client: [UInt8],
-        _ sessionID: String?
+        _ request: RequestObservation, _ head: borrowing RequestHead, _ isUnderstood: Bool,
+        _ bytes: UnsafeRawBufferPointer, _ client: [UInt8], _ sessionID: String?
     ) {
         let isLogged = accessLog?.wants(request, &random) ?? false
         let isTraced = request.trace?.isSampled ?? false
         guard isLogged || isTraced else { return }
-        client.withUnsafeBytes { client in
-            let instance = metrics.name(ofSlot: request.instance)
-            let milliseconds = wallNanoseconds(request.started) / 1_000_000
-            let subject =
-                if let head {
-                    AccessLogSubject(
-                        head, head: bytes, client: client, instance: instance, session: sessionID.map(sessionHash),
-                        milliseconds: Int64(milliseconds))
-                } else {
-                    AccessLogSubject(client: client, instance: instance, milliseconds: Int64(milliseconds))
-                }
-            if isLogged { accessLog?.append(request, subject) }
-            if isTraced, let tracing, let head {
-                let state = request.trace?.keepsState == true ? Self.traceState(head, bytes) : ""
-                tracing.record(request, head.method, subject, state: state, random: &random) { wallNanoseconds($0) }
+        let instance = metrics.name(ofSlot: request.instance)
+        let milliseconds = Int64(wallNanoseconds(request.started) / 1_000_000)
+        // The array outlives the calls that read it.
+        let address = client.withUnsafeBytes { $0 }
+        defer { withExtendedLifetime(client) {} }
+        guard isUnderstood else {
+            if isLogged {
+                accessLog?.append(
+                    request, AccessLogSubject(client: address, instance: instance, milliseconds: milliseconds))
             }
+            return
+        }
+        let subject = AccessLogSubject(
+            head, head: bytes, client: address, instance: instance, session: sessionID.map(sessionHash),
+            milliseconds: milliseconds)
+        if isLogged { accessLog?.append(request, subject) }
+        if isTraced, let tracing {
+            let state = request.trace?.keepsState == true ? Self.traceState(head, bytes) : ""
+            tracing.record(request, head.method, subject, state: state, random: &random) { wallNanoseconds($0) }
         }
         if let accessLog { metrics.accessLogDropped = accessLog.dropped }
     }
 
     /// The members of all `tracestate` fields in their order (W3C Trace Context section 3.3.1.1).
-    private static func traceState(_ head: RequestHead, _ bytes: UnsafeRawBufferPointer) -> String {
+    private static func traceState(_ head: borrowing RequestHead, _ bytes: UnsafeRawBufferPointer) -> String {
         head.headers.filter { isTraceState($0, in: bytes) }.map { $0.value.text(in: bytes) }.joined(separator: ",")
     }
 

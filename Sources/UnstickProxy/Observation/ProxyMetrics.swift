@@ -100,7 +100,7 @@ enum ProxyMetrics {
         }
         text.family("unstick_proxy_retries_total", .counter, "Further tries of requests, by reason.") {
             for reason in RetryReason.allCases {
-                $0.sample(["reason": "\(reason.word)"], sum.retries[Int(reason.rawValue)])
+                $0.sample(["reason": "\(reason.label)"], sum.retries[Int(reason.rawValue)])
             }
         }
         text.counter("unstick_proxy_retries_denied_total", "Retries that the budget refused.", sum.retriesDenied)

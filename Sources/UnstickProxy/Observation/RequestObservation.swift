@@ -117,29 +117,6 @@ enum OwnAnswer: UInt8, CaseIterable {
     }
 }
 
-/// Why a request was tried again.
-enum RetryReason: UInt8, CaseIterable {
-    case connectFailed
-    /// A kept connection was closed by the instance before it could see the request.
-    case staleConnection
-    case upstreamClosed
-    case status
-    case timeout
-    /// The bridge lacked the session and was hydrated.
-    case hydrated
-
-    var word: StaticString {
-        switch self {
-        case .connectFailed: "connect_failed"
-        case .staleConnection: "stale_connection"
-        case .upstreamClosed: "upstream_closed"
-        case .status: "status"
-        case .timeout: "timeout"
-        case .hydrated: "hydrated"
-        }
-    }
-}
-
 /// Why a client's connection was not served.
 enum ConnectionRefusal: UInt8, CaseIterable {
     case limit

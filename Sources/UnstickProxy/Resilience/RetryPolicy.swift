@@ -45,11 +45,11 @@ enum RetryReason: UInt8, CaseIterable {
     var label: StaticString {
         switch self {
         case .refused: "refused"
-        case .connectTimedOut: "connect-timeout"
-        case .handshakeFailed: "handshake-failed"
-        case .queueFull: "queue-full"
+        case .connectTimedOut: "connect_timeout"
+        case .handshakeFailed: "handshake_failed"
+        case .queueFull: "queue_full"
         case .unsent: "unsent"
-        case .staleConnection: "stale-connection"
+        case .staleConnection: "stale_connection"
         }
     }
 }
@@ -67,12 +67,12 @@ enum RetryRefusal: UInt8, CaseIterable {
     /// The value of a metric's label.
     var label: StaticString {
         switch self {
-        case .maybeSeen: "maybe-seen"
-        case .notIdempotent: "not-idempotent"
-        case .bodyNotKept: "body-not-kept"
-        case .noSubstitute: "no-substitute"
-        case .triesUsedUp: "tries-used-up"
-        case .budgetSpent: "budget-spent"
+        case .maybeSeen: "maybe_seen"
+        case .notIdempotent: "not_idempotent"
+        case .bodyNotKept: "body_not_kept"
+        case .noSubstitute: "no_substitute"
+        case .triesUsedUp: "tries_used_up"
+        case .budgetSpent: "budget_spent"
         }
     }
 }
