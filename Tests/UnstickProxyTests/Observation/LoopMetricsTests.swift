@@ -70,8 +70,8 @@ struct LoopMetricsTests {
         one.record(Self.request(slot: 1, status: 200), method: .get)
         two.record(Self.request(slot: a, status: 200), method: .get)
         two.record(Self.request(slot: a, status: 999), method: .post)
-        one.retried(.status)
-        two.retried(.status)
+        one.retried(.refused)
+        two.retried(.refused)
         two.refused(.limit)
         one.storeErrors = 3
         two.storeErrors = 4
@@ -83,7 +83,7 @@ struct LoopMetricsTests {
         #expect(instance?.requests[Int(RequestMethod.post.rawValue) * 6] == 1)
         #expect(instance?.duration.count == 3 && instance?.duration.sum == 9_000_000)
         #expect(sum.bytesIn == 30 && sum.bytesOut == 60 && sum.requestsEnded == 3)
-        #expect(sum.retries[Int(RetryReason.status.rawValue)] == 2)
+        #expect(sum.retries[Int(RetryReason.refused.rawValue)] == 2)
         #expect(sum.connectionsRefused[0] == 1 && sum.storeErrors == 7)
     }
 

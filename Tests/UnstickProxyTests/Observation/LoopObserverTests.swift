@@ -226,8 +226,8 @@ struct LoopObserverTests {
             let observer = Self.observer(options)
             _ = try Self.begin(observer, "", { $0.status = 200 }, finish: true)
             observer.finished(
-                RequestObservation(), head: nil, bytes: UnsafeRawBufferPointer(start: nil, count: 0), client: [],
-                sessionID: nil)
+                RequestObservation(), head: RequestHead(), isUnderstood: false,
+                bytes: UnsafeRawBufferPointer(start: nil, count: 0), client: [], sessionID: nil)
             observer.tick(now: .uptimeNanoseconds(6_000_000_000))
             await writer.flush()
             let lines = try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
