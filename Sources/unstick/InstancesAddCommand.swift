@@ -7,7 +7,8 @@ struct InstancesAddCommand: AsyncParsableCommand {
         discussion: """
             Possible in every phase: it starts empty, so there is nothing to verify. It joins in two epochs: in the first \
             every proxy learns its name and sends nothing new there, in the second it takes new sessions, as soon as its \
-            health checks succeed. In `mirroring` no other instance may be out of service meanwhile.
+            health checks succeed. From `mirroring` on its bridge must answer, so that nothing stale stays there; and in \
+            `mirroring` no other instance may be out of service meanwhile.
             """)
 
     @Argument(help: "The instance's name, the same over restarts.")

@@ -20,6 +20,9 @@ struct InstanceTests {
             world.table.instances.last
                 == RoutingTable.Instance(name: "web-3", url: "http://127.0.0.1:3", weight: 2))
         #expect(world.table.epoch == Epoch(12))
+        // One that was there before may hold what is stale, and cookies that name it are valid again.
+        #expect(
+            world.verification.script.withLock { $0.calls.contains("evict web-3 staleOnly") } == phase.mirrors)
         #expect(world.violations.isEmpty)
         #expect(try await world.run(Self.add)?.outcome?.code == .done)
         #expect(world.table.epoch == Epoch(12))

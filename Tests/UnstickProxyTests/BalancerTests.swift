@@ -70,6 +70,8 @@ struct BalancerTests {
         var weighted = Self.balancer(.weightedLeastConnections)
         #expect(weighted.choose(among: field, now: 0) == 1)
         #expect(Self.counts(&plain, Field([1, 1, 1]), 300) == [100, 100, 100])
+        // Nobody inherits the share of one that may not be chosen.
+        #expect(Self.counts(&plain, Field([0, 1, 1, 0, 1]), 300) == [0, 100, 100, 0, 100])
     }
 
     @Test("weighted least-connections fills instances in proportion to their weights")

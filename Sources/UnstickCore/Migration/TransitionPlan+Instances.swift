@@ -7,8 +7,10 @@ extension TransitionPlan {
     /// began there through one proxy would otherwise be nobody's at another, and in `mirroring` both would then trust
     /// what they have. In between it is `draining`, whose own sessions (there are none) follow the store in every phase.
     ///
-    /// It starts empty, so that there is nothing to verify; it need not answer yet, because health checks keep requests
-    /// away until it does.
+    /// It is taken to start empty, so that there is nothing to verify. One that was in the table before may still hold
+    /// sessions, and cookies that name it are valid again: what is stale there is evicted before its memory counts, as
+    /// `undrain` does. So its bridge has to answer; in `sticky`, where there may be none, health checks keep requests away
+    /// until it does.
     static func add(_ instance: RoutingTable.Instance, _ table: RoutingTable) throws(PlanError) -> TransitionPlan {
         try checkName(instance.name)
         try checkURL(instance.url)
@@ -27,14 +29,18 @@ extension TransitionPlan {
         guard table.instances.count < instancesMax else {
             throw .invalid("there are \(instancesMax) instances, and no table holds more")
         }
-        return TransitionPlan(steps: [
-            PlannedStep(.check(.addInstance(instance.name)), .refuse),
-            PlannedStep(.publish(.adding(instance)), .refuse),
-            PlannedStep(.awaitAcknowledgements, .undo([.publish(.removing(instance.name))])),
-            PlannedStep(.publish(.instance(instance.name, .active)), .undo([.publish(.removing(instance.name))])),
-            // Sessions may have begun there: only a drain may take it away again.
-            PlannedStep(.awaitAcknowledgements, .undo([.publish(.instance(instance.name, .draining))])),
-        ])
+        let away: PlannedStep.Recovery = .undo([.publish(.removing(instance.name))])
+        let evict = PlannedStep(.evict(instance: instance.name, staleOnly: true), away)
+        return TransitionPlan(
+            steps: [
+                PlannedStep(.check(.addInstance(instance.name)), .refuse),
+                PlannedStep(.publish(.adding(instance)), .refuse),
+                PlannedStep(.awaitAcknowledgements, away),
+            ] + (table.phase.mirrors ? [evict] : []) + [
+                PlannedStep(.publish(.instance(instance.name, .active)), away),
+                // Sessions may have begun there: only a drain may take it away again.
+                PlannedStep(.awaitAcknowledgements, .undo([.publish(.instance(instance.name, .draining))])),
+            ])
     }
 
     /// Only what holds nothing leaves: a drained instance, or one that is dead and whose sessions are re-homed. With

@@ -169,17 +169,18 @@ struct Balancer {
         return best
     }
 
-    /// Among equals whoever comes first from a place that moves on.
+    /// Among equals whoever comes first behind the one chosen last: from a place that merely moves on, the one behind
+    /// an instance that may not be chosen would get that one's share too.
     private mutating func leastLoaded(
         _ instances: some BalancedInstances, _ tried: TriedInstances, _ healthyOnly: Bool,
         _ now: UInt64
     ) -> Int? {
         let count = instances.count
         guard count > 0 else { return nil }
-        turn = (turn % count + 1) % count
+        let start = (turn % count + 1) % count
         var best: Int?
         for offset in 0..<count {
-            var index = turn + offset
+            var index = start + offset
             if index >= count { index -= count }
             guard isEligible(index, instances, tried, healthyOnly) else { continue }
             guard let current = best else {
@@ -188,6 +189,7 @@ struct Balancer {
             }
             if isLess(index, than: current, instances, now) { best = index }
         }
+        if let best { turn = best }
         return best
     }
 
