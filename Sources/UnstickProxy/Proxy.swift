@@ -1,4 +1,5 @@
 public import ControlAPI
+import HTTPWire
 public import Logging
 import NIOCore
 import NIOPosix
@@ -132,15 +133,18 @@ public final class Proxy: Sendable {
             guard self.connections.admit(limit: limit) else { return Socket.refuse(descriptor) }
             let index = turn.next(of: loops.count)
             let bound = loops[index]
-            let text = Array(address.hostText.utf8)
-            if index == 0 { return self.serve(descriptor, of: text, on: bound.value) }
-            bound.eventLoop.execute { self.serve(descriptor, of: text, on: bound.value) }
+            if index == 0 { return self.serve(descriptor, from: address, on: bound.value) }
+            bound.eventLoop.execute { self.serve(descriptor, from: address, on: bound.value) }
         }
     }
 
-    private func serve(_ descriptor: Int32, of client: [UInt8], on loop: ProxyLoop) {
+    private func serve(_ descriptor: Int32, from address: InternetAddress, on loop: ProxyLoop) {
         let socket = Socket(descriptor: descriptor, loop: loop.eventLoop, onClose: connectionClosed)
-        loop.serve(socket, clientAddress: client)
+        let peer = address.hostBytes.withUnsafeBytes { NetworkAddress(networkBytes: $0) }
+        let identity = ClientIdentity(
+            peer: peer, peerPort: UInt16(truncatingIfNeeded: address.port),
+            localPort: UInt16(truncatingIfNeeded: port ?? 0), under: loop.forwardingPolicy)
+        loop.serve(socket, of: identity)
     }
 
     /// Whose turn it is; used on the accepting loop only.

@@ -43,6 +43,7 @@ final class ProxyLoop {
     private var spareExchanges: [Exchange] = []
     private static let spareExchangesMax = 256
 
+    let forwardingPolicy: ForwardingPolicy
     let cookieNames: CookieNames
     let affinityLinePrefix: [UInt8]
     let affinityLineSuffix: [UInt8]
@@ -73,6 +74,7 @@ final class ProxyLoop {
         self.clock = clock
         self.logger = logger
         self.acknowledgementMayHaveMoved = acknowledgementMayHaveMoved
+        forwardingPolicy = ForwardingPolicy(options.forwarding)
         cookieNames = CookieNames(
             session: options.session.cookie.flatMap { CookieName($0) },
             affinity: options.affinity.method == .cookie ? CookieName(options.affinity.cookie) : nil,
@@ -204,8 +206,8 @@ final class ProxyLoop {
     // MARK: Connections
 
     /// Serves a client's connection until it ends.
-    func serve(_ stream: ByteStream, clientAddress: [UInt8]) {
-        let connection = ClientConnection(loop: self, stream: stream, address: clientAddress)
+    func serve(_ stream: ByteStream, of identity: ClientIdentity, security: ClientSecurity = .plaintext) {
+        let connection = ClientConnection(loop: self, stream: stream, identity: identity, security: security)
         connection.index = connections.count
         connections.append(connection)
         stream.delegate = connection

@@ -1,3 +1,4 @@
+import HTTPWire
 import NIOCore
 import SocketLoop
 
@@ -6,8 +7,13 @@ import SocketLoop
 final class ClientConnection: ByteStreamDelegate {
     let loop: ProxyLoop
     let stream: ByteStream
-    /// The peer's address as text.
-    let address: [UInt8]
+    /// Who is at the other end.
+    let identity: ClientIdentity
+    let security: ClientSecurity
+    /// What every request's head says of the client, see ``RequestRewriter/clientLines(_:_:)``; made for the first one.
+    private(set) lazy var clientLines = RequestRewriter.clientLines(identity, loop.forwardingPolicy)
+    /// The client's address as text, for logs.
+    private(set) lazy var addressText = identity.clientText
     /// Serves the request at hand; nil while the connection is idle.
     private(set) var exchange: Exchange?
     /// When an idle connection is closed.
@@ -15,10 +21,11 @@ final class ClientConnection: ByteStreamDelegate {
     /// Its place among the loop's connections.
     var index = -1
 
-    init(loop: ProxyLoop, stream: ByteStream, address: [UInt8]) {
+    init(loop: ProxyLoop, stream: ByteStream, identity: ClientIdentity, security: ClientSecurity) {
         self.loop = loop
         self.stream = stream
-        self.address = address
+        self.identity = identity
+        self.security = security
         deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
     }
 

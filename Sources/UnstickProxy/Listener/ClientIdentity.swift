@@ -56,6 +56,16 @@ struct ClientIdentity: Hashable, Sendable {
         return believed(head.headers, bytes, policy)
     }
 
+    /// The client's address as text; `unknown` when it has none.
+    var clientText: [UInt8] {
+        guard let client else { return Array("unknown".utf8) }
+        return [UInt8](unsafeUninitializedCapacity: NetworkAddress.textBytesMax) { memory, count in
+            var out = HeadWriter(UnsafeMutableRawBufferPointer(memory))
+            out.append(client)
+            count = out.count
+        }
+    }
+
     /// The peer's address as text.
     @inline(__always)
     func appendPeer(to out: inout HeadWriter) {

@@ -7,10 +7,14 @@ final class DownstreamHandler: ChannelInboundHandler {
     typealias OutboundOut = ByteBuffer
 
     private let loop: ProxyLoop
+    private let identity: ClientIdentity
+    private let security: ClientSecurity
     private var stream: PipelineStream?
 
-    init(loop: ProxyLoop) {
+    init(loop: ProxyLoop, identity: ClientIdentity, security: ClientSecurity) {
         self.loop = loop
+        self.identity = identity
+        self.security = security
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -26,8 +30,7 @@ final class DownstreamHandler: ChannelInboundHandler {
         guard stream == nil else { return }
         let stream = PipelineStream(context: context)
         self.stream = stream
-        let address = Array((context.remoteAddress?.ipAddress ?? "unknown").utf8)
-        loop.serve(stream, clientAddress: address)
+        loop.serve(stream, of: identity, security: security)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -79,7 +82,7 @@ final class PipelineStream: ByteStream {
 
     override func setReading(_ reading: Bool) {
         guard let context else { return }
-        _ = context.channel.setOption(.autoRead, value: reading)
+        ClientReading.set(reading, on: context.channel)
     }
 
     override func finish(lingers: Bool) {

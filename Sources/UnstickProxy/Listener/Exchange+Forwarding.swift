@@ -37,7 +37,7 @@ extension Exchange {
                 phase: decision.phase, generation: table.table.generation, expectation: expectation,
                 inlineState: inlineState) : []
         let forwarded = ForwardedRequest(
-            clientAddress: self.connection?.address ?? [], bridgeLines: bridge, upstreamAuthority: pool.authority)
+            clientAddress: self.connection?.addressText ?? [], bridgeLines: bridge, upstreamAuthority: pool.authority)
         loop.requestScratch.clear()
         head.withUnsafeReadableBytes {
             RequestRewriter.write(request, of: $0, as: forwarded, to: &loop.requestScratch)

@@ -137,7 +137,7 @@ extension Exchange {
             }
         }
         if loop.options.affinity.method == .ipHash {
-            let hash = (connection?.address ?? []).withUnsafeBytes { StableHash.hash($0) }
+            let hash = (connection?.addressText ?? []).withUnsafeBytes { StableHash.hash($0) }
             affinity = table.table.rendezvous(hash)
         }
         if sessionSlice != nil { loop.counters.sessionRequests &+= 1 }
