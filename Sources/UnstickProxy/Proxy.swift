@@ -59,13 +59,20 @@ public final class Proxy: Sendable {
             epoch: Epoch(0), phase: .externalized, generation: .none, instances: options.instances)
         var loops: [NIOLoopBound<ProxyLoop>] = []
         let pendingLogouts = PendingLogouts()
+        let limits = options.resilience.rateLimits
+        let rateLimiter =
+            limits.isEmpty
+            ? nil
+            : RateLimiter(
+                limits, clients: options.resilience.rateLimitClients, seed: .random(in: 0 ... .max))
         for (index, eventLoop) in group.loops.enumerated() {
             let seed = SecureRandom.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             let bound = try? await eventLoop.submit {
                 NIOLoopBound(
                     ProxyLoop(
                         eventLoop: eventLoop, options: options, store: store, clock: clock, logger: logger,
-                        provisional: provisional, seed: seed, pendingLogouts: pendingLogouts
+                        provisional: provisional, seed: seed, pendingLogouts: pendingLogouts,
+                        rateLimiter: rateLimiter
                     ) { acknowledged in
                         if board.update(loop: index, acknowledged: acknowledged) { signal.yield() }
                     }, eventLoop: eventLoop)
@@ -197,7 +204,7 @@ public final class Proxy: Sendable {
                 HealthMonitor(options: options, eventLoop: checking) { name, healthy, reason in
                     for bound in all {
                         bound.eventLoop.execute {
-                            bound.value.pool(named: name)?.healthChecked(healthy: healthy, reason: reason)
+                            bound.value.healthChecked(name, healthy: healthy, reason: reason)
                         }
                     }
                 }, eventLoop: checking)

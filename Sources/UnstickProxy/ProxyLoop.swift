@@ -29,7 +29,8 @@ final class ProxyLoop {
     let dirty: DirtySet
     let pendingLogouts: PendingLogouts
     /// Heads are written here and sent at once: what a socket does not take it copies, so the memory is free again.
-    var requestScratch = ByteBuffer()
+    private var headScratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 16 * 1024, alignment: 16)
+    /// Lines that a response's head gets.
     var responseScratch = ByteBuffer()
     var lastStoreWarning = NIODeadline.uptimeNanoseconds(0)
     var storeHealth = ProxyReport.StoreHealth.unknown
@@ -44,17 +45,20 @@ final class ProxyLoop {
     private static let spareExchangesMax = 256
 
     let forwardingPolicy: ForwardingPolicy
-    let cookieNames: CookieNames
-    let affinityLinePrefix: [UInt8]
-    let affinityLineSuffix: [UInt8]
-    let expiringAffinityLine: [UInt8]
-
-    /// The configured names, in the form that scanning wants.
-    struct CookieNames {
-        var session: CookieName?
-        var affinity: CookieName?
-        var urlParameter: CookieName?
-    }
+    let marks: MarkReader
+    let observer: LoopObserver
+    var retries: Retries
+    /// Shared by the proxy's loops; nil: no limits.
+    let rateLimiter: RateLimiter?
+    /// What the instances that take new sessions can do, all together.
+    private(set) var fleet = FleetCondition()
+    private var nextComparison: NIODeadline
+    private var random: UInt64
+    let totalTimeout: TimeAmount?
+    /// `Via` in responses; nil: none.
+    let responseVia: [UInt8]?
+    /// Requests carry lines about the client's certificate, and nobody else's.
+    let tellsClientCertificates: Bool
 
     private var authenticationSecond: Int64 = 0
     private var authentication = ""
@@ -66,6 +70,7 @@ final class ProxyLoop {
     init(
         eventLoop: SocketLoop, options: ProxyOptions, store: any SessionStore, clock: @escaping WallClock,
         logger: Logger, provisional: RoutingTable, seed: UInt64, pendingLogouts: PendingLogouts,
+        rateLimiter: RateLimiter? = nil,
         acknowledgementMayHaveMoved: @escaping @Sendable (Epoch?) -> Void
     ) {
         self.eventLoop = eventLoop
@@ -75,19 +80,21 @@ final class ProxyLoop {
         self.logger = logger
         self.acknowledgementMayHaveMoved = acknowledgementMayHaveMoved
         forwardingPolicy = ForwardingPolicy(options.forwarding)
-        cookieNames = CookieNames(
-            session: options.session.cookie.flatMap { CookieName($0) },
-            affinity: options.affinity.method == .cookie ? CookieName(options.affinity.cookie) : nil,
-            urlParameter: options.session.urlParameter.flatMap { CookieName($0) })
-        affinityLinePrefix = Array("Set-Cookie: \(options.affinity.cookie)=".utf8)
-        affinityLineSuffix = Array("\(options.affinity.attributes)\r\n".utf8)
-        expiringAffinityLine = Array(
-            "Set-Cookie: \(options.affinity.cookie)=\(options.affinity.attributes); Max-Age=0\r\n".utf8)
-        balancer = Balancer(method: options.balance, seed: seed)
+        marks = MarkReader(session: options.session, affinity: options.affinity)
+        observer = LoopObserver(options, clock: clock)
+        balancer = Balancer(options.balance, seed: seed)
+        retries = Retries(options: options.resilience.retries, loops: max(1, options.threads), seed: seed)
+        self.rateLimiter = rateLimiter
+        nextComparison = eventLoop.tickTime + TimeAmount(options.resilience.ejection.interval)
+        random = StableHash.mix(seed)
+        totalTimeout = options.timeouts.total.map { TimeAmount($0) }
+        responseVia = forwardingPolicy.additions.contains(.viaInResponses) ? forwardingPolicy.pseudonym : nil
+        tellsClientCertificates = options.tls.map { $0.clientCertificateHeader != .none } ?? false
         self.pendingLogouts = pendingLogouts
         dirty = DirtySet(limit: options.limits.dirtySessions, pendingLogouts: pendingLogouts)
-        table = LoopTable(table: provisional, isProvisional: true, pools: [], affinityValues: [])
+        table = LoopTable(table: provisional, isProvisional: true, pools: [], affinityValues: [], affinity: .init())
         table = makeTable(provisional, isProvisional: true)
+        recount()
     }
 
     /// At most one round of the event loop old.
@@ -105,6 +112,8 @@ final class ProxyLoop {
         // Indices may mean other instances from now on.
         if newer.instances.map(\.name) != table.table.instances.map(\.name) { copies.clear() }
         table = makeTable(newer, isProvisional: false)
+        balancer.adopt(table, now: now.uptimeNanoseconds)
+        recount()
         ledger.apply(newer.epoch)
         let live = Set(newer.instances.map(\.name))
         for (name, pool) in pools where !live.contains(name) {
@@ -128,20 +137,24 @@ final class ProxyLoop {
     private func makeTable(_ table: RoutingTable, isProvisional: Bool) -> LoopTable {
         let pools = table.instances.map { instance in
             let endpoint = InstanceAddress(url: instance.url)
+            let slot = observer.slot(of: instance.name, host: endpoint.host, port: endpoint.port)
             if let pool = self.pools[instance.name], pool.host == endpoint.host, pool.port == endpoint.port {
                 pool.update(weight: instance.weight)
                 return pool
             }
             let pool = UpstreamPool(
                 name: instance.name, host: endpoint.host, port: endpoint.port, weight: instance.weight,
-                eventLoop: eventLoop, limits: options.limits, timeouts: options.timeouts)
+                eventLoop: eventLoop, limits: options.limits, timeouts: options.timeouts,
+                condition: InstanceCondition(options: options.resilience), metricsSlot: slot)
             self.pools[instance.name] = pool
             return pool
         }
         let affinity = table.instances.map {
             Array("\($0.name)~\(options.secret.affinitySignature(instance: $0.name))".utf8)
         }
-        return LoopTable(table: table, isProvisional: isProvisional, pools: pools, affinityValues: affinity)
+        return LoopTable(
+            table: table, isProvisional: isProvisional, pools: pools, affinityValues: affinity,
+            affinity: options.affinity)
     }
 
     func requestBegan(under table: LoopTable) {
@@ -155,6 +168,76 @@ final class ProxyLoop {
     }
 
     func pool(named name: String) -> UpstreamPool? { pools[name] }
+
+    // MARK: Instances' conditions
+
+    /// Leave to send a request to the instance; nil when it should not get this one.
+    func permit(_ claim: HomeClaim, of pool: UpstreamPool) -> InstanceCondition.Permit? {
+        let couldTake = pool.condition.mayTakeNewWork
+        let permit = pool.condition.begin(claim, fleet: fleet, now: now)
+        // The leave may have been the last one of a half-open circuit.
+        if pool.condition.mayTakeNewWork != couldTake { recount() }
+        return permit
+    }
+
+    func settle(_ permit: InstanceCondition.Permit, of pool: UpstreamPool, _ outcome: InstanceOutcome) {
+        random = StableHash.mix(random)
+        let wasEjected = pool.condition.isEjected
+        guard pool.condition.end(permit, outcome: outcome, fleet: fleet, now: now, random: random) else { return }
+        if pool.condition.isEjected, !wasEjected { observer.metrics.ejections &+= 1 }
+        conditionChanged(of: pool)
+    }
+
+    func abandon(_ permit: InstanceCondition.Permit, of pool: UpstreamPool) {
+        if pool.condition.abandon(permit) { conditionChanged(of: pool) }
+    }
+
+    /// The health monitor's word.
+    func healthChecked(_ name: String, healthy: Bool, reason: String?) {
+        guard let pool = pools[name], pool.condition.healthChecked(healthy: healthy, reason: reason) else { return }
+        conditionChanged(of: pool)
+    }
+
+    /// One that may take new work again begins slowly.
+    private func conditionChanged(of pool: UpstreamPool) {
+        recount()
+        if pool.condition.mayTakeNewWork, let index = table.index(named: pool.name) {
+            balancer.warmUp(index, now: now.uptimeNanoseconds)
+        }
+    }
+
+    private func recount() {
+        var conditions: [InstanceCondition] = []
+        for (index, pool) in table.pools.enumerated() where table.acceptsNewSessions(index) {
+            conditions.append(pool.condition)
+        }
+        fleet = FleetCondition(conditions, options: options.resilience)
+        for pool in table.pools { pool.isHealthy = fleet.mayChoose(pool.condition) }
+    }
+
+    private func tickConditions() {
+        var changed: [UpstreamPool] = []
+        for pool in table.pools where pool.condition.tick(now: now) { changed.append(pool) }
+        for pool in changed { conditionChanged(of: pool) }
+        guard now >= nextComparison else { return }
+        nextComparison = now + TimeAmount(options.resilience.ejection.interval)
+        var conditions = table.pools.map(\.condition)
+        let (_, ejected) = FleetCondition.compare(&conditions, options: options.resilience, now: now)
+        for (pool, condition) in zip(table.pools, conditions) { pool.condition = condition }
+        observer.metrics.ejections &+= UInt64(ejected.count)
+        if !ejected.isEmpty { recount() }
+    }
+
+    // MARK: Memory
+
+    /// Memory for a head that is written and sent at once; the same for every caller.
+    func headMemory(_ size: Int) -> UnsafeMutableRawBufferPointer {
+        if headScratch.count < size {
+            headScratch.deallocate()
+            headScratch = .allocate(byteCount: size * 2, alignment: 16)
+        }
+        return headScratch
+    }
 
     // MARK: Bridge headers
 
@@ -211,12 +294,14 @@ final class ProxyLoop {
         connection.index = connections.count
         connections.append(connection)
         stream.delegate = connection
+        if !security.isHTTP2 { observer.metrics.connectionsAccepted &+= 1 }
     }
 
     func remove(_ connection: ClientConnection) {
         let index = connection.index
         guard index >= 0 else { return }
         connection.index = -1
+        if !connection.security.isHTTP2 { observer.metrics.connectionsClosed &+= 1 }
         let last = connections.removeLast()
         if last !== connection {
             connections[index] = last
@@ -247,6 +332,8 @@ final class ProxyLoop {
         for connection in connections { connection.checkDeadline(now: now) }
         for exchange in orphans.values { exchange.checkDeadline(now: now) }
         for pool in pools.values { pool.expire(now: now) }
+        tickConditions()
+        observer.tick(now: now)
         repairDirtySessions()
     }
 
@@ -260,6 +347,7 @@ final class ProxyLoop {
         for connection in connections { connection.abort() }
         for exchange in orphans.values { exchange.abort() }
         for pool in pools.values { pool.closeIdle() }
+        observer.tick(now: now)
     }
 
     /// What the report says of the instances.
@@ -267,9 +355,9 @@ final class ProxyLoop {
         table.pools.map { pool in
             InstanceReport(
                 name: pool.name,
-                health: pool.activeHealth == nil && pool.isHealthy
-                    ? .unknown : (pool.isHealthy ? .healthy : .unhealthy),
-                reason: pool.isHealthy ? nil : (pool.unhealthyReason ?? "connections are refused"),
+                health: pool.condition.activeHealth == nil && pool.condition.mayTakeNewWork
+                    ? .unknown : (pool.condition.mayTakeNewWork ? .healthy : .unhealthy),
+                reason: pool.condition.mayTakeNewWork ? nil : pool.condition.reason,
                 inFlight: pool.inFlight,
                 requests: pool.requests)
         }

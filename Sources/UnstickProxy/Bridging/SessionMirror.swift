@@ -311,6 +311,7 @@ extension ProxyLoop {
     }
 
     func storeFailed(_ error: any Error) {
+        observer.metrics.storeErrors &+= 1
         // A store that reads but does not write is up and down with every request: once in a while is enough.
         if storeHealth != .down, now - lastStoreWarning > .seconds(5) {
             lastStoreWarning = now

@@ -8,6 +8,7 @@ import UnstickCore
 extension Exchange {
     func connect(fresh: Bool = false) {
         stage = .deciding
+        observation.connected.began = loop.now.uptimeNanoseconds
         if !fresh, let connection = pool.takeIdle() { return forward(on: connection) }
         let serial = serial
         pool.acquire(fresh: fresh) { result in
@@ -17,9 +18,9 @@ extension Exchange {
                     return connection.pool.release(connection, now: self.loop.now)
                 }
                 self.forward(on: connection)
-            case .failure:
+            case .failure(let reason):
                 guard self.serial == serial else { return }
-                self.instanceUnavailable()
+                self.instanceUnavailable(reason)
             }
         }
     }
@@ -31,24 +32,75 @@ extension Exchange {
         pool.requestStarted()
         stage = .forwarding
         deadline = loop.now + TimeAmount(loop.options.timeouts.response)
-        let bridge =
-            decision.phase.mirrors
-            ? loop.bridgeLines(
-                phase: decision.phase, generation: table.table.generation, expectation: expectation,
-                inlineState: inlineState) : []
-        let forwarded = ForwardedRequest(
-            clientAddress: self.connection?.addressText ?? [], bridgeLines: bridge, upstreamAuthority: pool.authority)
-        loop.requestScratch.clear()
-        head.withUnsafeReadableBytes {
-            RequestRewriter.write(request, of: $0, as: forwarded, to: &loop.requestScratch)
+        observation.connected.ended = loop.now.uptimeNanoseconds
+        observation.answered.began = loop.now.uptimeNanoseconds
+        let lines = addedLines()
+        let policy = loop.forwardingPolicy
+        let size = RequestRewriter.maxSize(
+            request, policy: policy, bridgeLineBytes: lines.count, authorityBytes: pool.authority.utf8.count)
+        var writer = HeadWriter(loop.headMemory(size))
+        head.withUnsafeReadableBytes { bytes in
+            lines.withUnsafeBytes { lines in
+                RequestRewriter.write(
+                    request, of: bytes, identity: identity, policy: policy,
+                    clientLines: self.connection?.clientLines ?? [], bridgeLines: lines,
+                    upstreamAuthority: pool.authority, removal: removal(in: bytes), to: &writer)
+            }
         }
-        loop.requestScratch.withUnsafeReadableBytes { connection.send($0) }
-        if let replay, replay.readableBytes > 0 { connection.send(replay) }
+        if let replay, replay.readableBytes > 0 {
+            replay.withUnsafeReadableBytes { connection.send(writer.written, $0) }
+        } else if !requestBodyDone, input.readableBytes > 0, connection.isWritable {
+            startBodyRate()
+            // The head and what is here of the body go with one call.
+            let taken = takeInput()
+            let consumed = taken.withUnsafeReadableBytes { takeBody($0, behind: writer.written) }
+            keepRest(of: taken, consumed: consumed)
+            return pauseClientIfNeeded()
+        } else {
+            connection.send(writer.written)
+        }
         guard !requestBodyDone, upstream === connection else { return }
+        startBodyRate()
+        deadline = loop.now + TimeAmount(loop.options.timeouts.clientBody)
         if input.readableBytes > 0 {
             pumpRequestBody()
         } else if request.expectsContinue, bodyReceived == 0, let client {
             client.send(Self.continueLine)
+        }
+    }
+
+    private func startBodyRate() {
+        let clients = loop.options.resilience.clients
+        guard clients.bodyRate > 0, bodyRate == nil else { return }
+        bodyRate = RateFloor(
+            bytesPerSecond: clients.bodyRate, grace: clients.bodyRateGrace, window: clients.bodyRateWindow,
+            now: loop.now)
+    }
+
+    /// Lines that the request's head gets beside those about the client: the bridge's, request id and trace, the client's
+    /// certificate.
+    private func addedLines() -> [UInt8] {
+        var lines =
+            decision.phase.mirrors
+            ? loop.bridgeLines(
+                phase: decision.phase, generation: table.table.generation, expectation: expectation,
+                inlineState: inlineState) : []
+        if loop.observer.rewritesFields {
+            var extra = ByteBuffer()
+            head.withUnsafeReadableBytes { loop.observer.writeRequestLines(observation, head: $0, to: &extra) }
+            lines.append(contentsOf: extra.readableBytesView)
+        }
+        if loop.tellsClientCertificates, let connection { lines += connection.security.certificateLines }
+        return lines
+    }
+
+    /// What this request's fields lose because of configured features; nil for most.
+    private func removal(in bytes: UnsafeRawBufferPointer) -> FieldRemoval? {
+        let rewrites = loop.observer.rewritesFields
+        guard rewrites || loop.tellsClientCertificates || marks.hidden != nil else { return nil }
+        return FieldRemoval(hidden: marks.hidden) { [self] field in
+            if rewrites, loop.observer.drops(field, of: observation, in: bytes) { return true }
+            return loop.tellsClientCertificates && ClientCertificateFields.isReserved(field.name.bytes(in: bytes))
         }
     }
 
@@ -74,7 +126,12 @@ extension Exchange {
     /// Moves request body bytes to the instance as far as it takes them; returns how many that were.
     ///
     /// What an instance does not take is kept, and the client is not read any further.
-    private func takeBody(_ bytes: UnsafeRawBufferPointer) -> Int {
+    ///
+    /// - Parameter head: goes first, whatever of the body may follow.
+    private func takeBody(
+        _ bytes: UnsafeRawBufferPointer,
+        behind head: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+    ) -> Int {
         guard !requestBodyDone, let upstream, upstream.isWritable else { return 0 }
         let consumed: Int
         var forwarded: Int
@@ -82,7 +139,8 @@ extension Exchange {
             do {
                 consumed = try bodyChunks!.decode(bytes)
             } catch {
-                answer(error.status, "The request body was refused: \(error).", closes: true)
+                answer(
+                    error.status, "The request body was refused: \(error).", because: .badRequest, closes: true)
                 return 0
             }
             requestBodyDone = bodyChunks!.isComplete
@@ -96,27 +154,34 @@ extension Exchange {
         }
         bodyReceived += UInt64(consumed)
         if let limit = loop.options.limits.bodyBytes, bodyReceived > limit {
-            answer(413, "The request body is larger than the limit of \(limit) bytes.", closes: true)
+            answer(
+                413, "The request body is larger than the limit of \(limit) bytes.", because: .bodyTooLarge,
+                closes: true)
             return 0
         }
-        deadline = loop.now + TimeAmount(loop.options.timeouts.response)
-        guard consumed > 0 else { return 0 }
+        let timeouts = loop.options.timeouts
+        deadline = loop.now + TimeAmount(requestBodyDone ? timeouts.response : timeouts.clientBody)
+        bodyRate?.received(consumed)
+        guard consumed > 0 else {
+            upstream.send(head)
+            return 0
+        }
         let part = UnsafeRawBufferPointer(rebasing: bytes[..<forwarded])
         keepForReplay(part)
+        upstream.send(head, part)
         if forwarded < consumed {
-            // A trailer section with fields that must not be forwarded becomes an empty one.
-            Self.lineBreak.withUnsafeReadableBytes { upstream.send(part, $0) }
-        } else {
-            upstream.send(part)
+            // Trailer fields that must not be forwarded are left out of their section.
+            var writer = HeadWriter(loop.headMemory(consumed - forwarded + 2))
+            bodyChunks!.appendTrailers(of: bytes, to: &writer)
+            if replay != nil { replay!.writeBytes(writer.written) }
+            upstream.send(writer.written)
         }
         return consumed
     }
 
-    private static let lineBreak = ByteBuffer(string: "\r\n")
-
     private func keepForReplay(_ bytes: UnsafeRawBufferPointer) {
         guard replay != nil else { return }
-        if decision.phase.mirrors || request.method.isIdempotent {
+        if decision.phase.mirrors || request.method.isIdempotent || hasIdempotencyKey {
             replay!.writeBytes(bytes)
         } else {
             // Nothing will be replayed once the application may have seen it.

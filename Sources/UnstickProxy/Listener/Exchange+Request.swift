@@ -52,7 +52,16 @@ extension Exchange {
 
     private func refuseHead(_ error: HTTPWireError) {
         requestBodyDone = false
-        answer(error.status, "The request was refused: \(error).", closes: true)
+        loop.counters.requests &+= 1
+        loop.observer.metrics.requestsBegun &+= 1
+        observation = RequestObservation()
+        observation.started = loop.now.uptimeNanoseconds
+        isObserved = true
+        isUnderstood = false
+        let isTooLarge = error.status == 431 || error.status == 414
+        answer(
+            error.status, "The request was refused: \(error).", because: isTooLarge ? .headTooLarge : .badRequest,
+            closes: true)
     }
 
     func beginRequest() {
@@ -60,14 +69,24 @@ extension Exchange {
         started = loop.now
         loop.counters.requests &+= 1
         keepAlive = request.keepAlive
-        tried = 0
-        attempts = 0
+        tried = TriedInstances()
+        tries = 0
+        hydrations = 0
         expectation = .none
-        bodyReceived = 0
-        if let refusal = startBody() {
-            requestBodyDone = request.framing.isEmpty
-            return answer(refusal.status, refusal.message, closes: true)
+        observe()
+        if let connection, identity.isPeerTrusted {
+            identity = head.withUnsafeReadableBytes {
+                connection.identity.resolved(for: request, of: $0, under: loop.forwardingPolicy)
+            }
         }
+        if let total = loop.totalTimeout { totalDeadline = started + total }
+        if let refusal = startBody() ?? rateLimitRefusal() {
+            requestBodyDone = request.framing.isEmpty
+            return answer(
+                refusal.status, refusal.message, because: refusal.reason, retryAfter: refusal.retryAfter,
+                closes: refusal.closes)
+        }
+        loop.retries.requestBegan(now: started)
         table = loop.table
         findSessionAndAffinity()
         loop.requestBegan(under: table)
@@ -77,17 +96,57 @@ extension Exchange {
         route()
     }
 
+    private func observe() {
+        observation = RequestObservation()
+        observation.started = started.uptimeNanoseconds
+        isObserved = true
+        isUnderstood = true
+        if let security = connection?.security, security.version != nil {
+            observation.flags.insert(.tls)
+            if security.isHTTP2 { observation.flags.insert(.http2) }
+        }
+        head.withUnsafeReadableBytes {
+            loop.observer.began(&observation, head: request, bytes: $0, isTrusted: identity.isPeerTrusted)
+        }
+    }
+
     private struct Refusal {
         var status: Int
         var message: String
+        var reason: OwnAnswer
+        var retryAfter: Int?
+        var closes = true
+    }
+
+    private func rateLimitRefusal() -> Refusal? {
+        guard let limiter = loop.rateLimiter, !limiter.isEmpty else { return nil }
+        let refusal = head.withUnsafeReadableBytes { bytes in
+            limiter.check(
+                method: request.method, methodName: request.methodSlice.bytes(in: bytes),
+                target: (request.targetForm == .absolute ? request.pathAndQuery : request.target).bytes(in: bytes),
+                client: identity.client.map { ClientKey($0) }, now: started)
+        }
+        guard let refusal else { return nil }
+        loop.observer.metrics.rateLimited &+= 1
+        return Refusal(
+            status: 429, message: "Too many requests.", reason: .rateLimited, retryAfter: refusal.retryAfterSeconds,
+            closes: false)
     }
 
     private func startBody() -> Refusal? {
         let reserved = head.withUnsafeReadableBytes {
             RequestTarget.isReservedPath(request.target.bytes(in: $0))
         }
-        if reserved { return Refusal(status: 404, message: "There is nothing here.") }
-        if request.method == .connect { return Refusal(status: 501, message: "CONNECT is not available here.") }
+        if reserved { return Refusal(status: 404, message: "There is nothing here.", reason: .reservedPath) }
+        if request.method == .connect {
+            return Refusal(status: 501, message: "CONNECT is not available here.", reason: .badRequest)
+        }
+        let forwardsLeft = head.withUnsafeReadableBytes { request.forwardsLeft(in: $0) }
+        if forwardsLeft == .none {
+            // RFC 9110 section 7.6.2: the request ends here.
+            let status = request.method == .trace ? 405 : 200
+            return Refusal(status: status, message: "Max-Forwards is 0.", reason: .badRequest, closes: false)
+        }
         bodyChunks = nil
         bodyLeft = 0
         let limits = loop.options.limits
@@ -97,7 +156,9 @@ extension Exchange {
             replay = ByteBuffer()
         case .length(let length):
             if let limit = limits.bodyBytes, length > limit {
-                return Refusal(status: 413, message: "The request body has \(length) bytes; the limit is \(limit).")
+                return Refusal(
+                    status: 413, message: "The request body has \(length) bytes; the limit is \(limit).",
+                    reason: .bodyTooLarge)
             }
             bodyLeft = length
             requestBodyDone = length == 0
@@ -111,37 +172,15 @@ extension Exchange {
     }
 
     private func findSessionAndAffinity() {
-        sessionSlice = nil
-        sessionHash = nil
-        affinity = nil
-        affinityCookiePresent = false
-        let names = loop.cookieNames
         head.withUnsafeReadableBytes { bytes in
-            if request.headers.contains(.cookie) {
-                if let name = names.session,
-                    let value = CookieScanner.value(of: name, in: request.headers, of: bytes), !value.isEmpty
-                {
-                    takeSession(value, of: bytes)
-                }
-                if let name = names.affinity,
-                    let value = CookieScanner.value(of: name, in: request.headers, of: bytes)
-                {
-                    affinityCookiePresent = true
-                    affinity = table.instance(affinityValue: value.bytes(in: bytes))
-                }
-            }
-            if sessionSlice == nil, let parameter = names.urlParameter,
-                let value = RequestTarget.sessionID(in: request.target, of: bytes, parameter: parameter), !value.isEmpty
-            {
-                takeSession(value, of: bytes)
-            }
-        }
-        if loop.options.affinity.method == .ipHash {
-            let hash = (connection?.addressText ?? []).withUnsafeBytes { StableHash.hash($0) }
-            affinity = table.table.rendezvous(hash)
+            marks = loop.marks.read(request, in: bytes, table: table, addressHash: addressHash)
+            if let session = marks.session { takeSession(session, of: bytes) }
         }
         if sessionSlice != nil { loop.counters.sessionRequests &+= 1 }
     }
+
+    /// For affinity by address.
+    private var addressHash: UInt64 { AddressAffinity.hash(identity.clientText) }
 
     private func takeSession(_ slice: ByteSlice, of bytes: UnsafeRawBufferPointer) {
         // Longer ids are no framework's: without a session the application refuses or ignores it.

@@ -49,26 +49,44 @@ extension Exchange {
                 }
             } catch {
                 suspectSession()
-                return answer(502, "The instance's answer was not HTTP: \(error).")
+                settlePermit(.unreadable)
+                return answer(502, "The instance's answer was not HTTP: \(error).", because: .upstreamInvalid)
             }
             let length = response.headLength
             let headBytes = UnsafeRawBufferPointer(rebasing: bytes[..<length])
             bytes = UnsafeRawBufferPointer(rebasing: bytes[length...])
             guard response.isInformational else { return takeResponseHead(headBytes, rest: bytes) }
             // 100 was answered by the proxy; others are passed on (RFC 9110 section 15.2).
-            if response.status != 100, request.versionMinor > 0, let client { client.send(headBytes) }
+            guard response.status != 101 else {
+                // Nobody asked for another protocol (RFC 9110 section 15.2.2).
+                guard request.wantsUpgrade else {
+                    settlePermit(.unreadable)
+                    return answer(502, "The instance changed the protocol unasked.", because: .upstreamInvalid)
+                }
+                return takeResponseHead(headBytes, rest: bytes)
+            }
+            if response.status != 100, request.versionMinor > 0, let client {
+                var writer = HeadWriter(
+                    loop.headMemory(ResponseRewriter.maxSize(response, affinityLineBytes: 0)))
+                ResponseRewriter.writeInterim(response, of: headBytes, to: &writer)
+                client.send(writer.written)
+                observation.bytesOut &+= UInt64(writer.count)
+            }
             response.reset()
         }
     }
 
     private func takeResponseHead(_ headBytes: UnsafeRawBufferPointer, rest: UnsafeRawBufferPointer) {
         loop.responseLatency.record(microseconds: UInt64((loop.now - started).nanoseconds / 1000))
+        observation.answered.ended = loop.now.uptimeNanoseconds
+        observation.status = UInt16(truncatingIfNeeded: response.status)
         if response.status >= 500 { loop.counters.upstreamErrors &+= 1 }
+        settlePermit(.answered(status: response.status))
         startResponseBody()
         guard decision.phase.mirrors else {
-            // Nothing is held: the loop's scratch memory will do.
-            writeHead(headBytes, to: &loop.responseScratch)
-            return releaseHead(loop.responseScratch, rest: rest)
+            // Nothing is held: the loop's memory for heads will do.
+            let released = writeHead(headBytes)
+            return releaseHead(released, rest: rest)
         }
         let word = bridgeWord(in: headBytes)
         responseInput.writeBytes(rest)
@@ -78,7 +96,7 @@ extension Exchange {
             default: break
             }
         }
-        writeHead(headBytes, to: &heldHead)
+        heldHead.writeBytes(writeHead(headBytes))
         guard let word else { return mirrorWithoutWord() }
         if case .late = word.response.answer { late = word.response }
         stage = .mirroring
@@ -111,7 +129,8 @@ extension Exchange {
     /// The bridge answered before the application ran.
     private func instanceLacksSession(_ word: BridgeResponse) {
         pool.incarnation = word.incarnation
-        attempts += 1
+        hydrations += 1
+        observation.status = 0
         let whole = response.framing == .none || responseLeft == UInt64(responseInput.readableBytes)
         if whole, response.keepAlive, requestBodyDone {
             responseInput.clear()
@@ -121,10 +140,10 @@ extension Exchange {
         }
         response.reset()
         responseInput.clear()
-        guard replay != nil, attempts < 5 else {
+        guard replay != nil, hydrations < 5 else {
             return answer(
-                503, "The instance does not have this session and could not be given it in time.", retryAfter: 1,
-                closes: !requestBodyDone)
+                503, "The instance does not have this session and could not be given it in time.",
+                because: .hydrationFailed, retryAfter: 1, closes: !requestBodyDone)
         }
         if decision.phase == .mirroring, !table.table.hydrates {
             expectation = .absent
@@ -139,8 +158,10 @@ extension Exchange {
     private func mirror(_ word: BridgeResponse, inlineState: ByteBuffer?) {
         let serial = serial
         deadline = loop.now + TimeAmount(loop.options.timeouts.store) + .seconds(5)
+        observation.mirrored.began = loop.now.uptimeNanoseconds
         loop.mirror(word, inlineState: inlineState, in: mirrorContext()) { verdict in
             guard self.serial == serial else { return }
+            self.observation.mirrored.ended = self.loop.now.uptimeNanoseconds
             switch verdict {
             case .release:
                 if self.stage == .mirroringLate { self.releaseEnd() } else { self.releaseHeldHead() }
@@ -160,7 +181,7 @@ extension Exchange {
     /// The instance that the affinity names from now on.
     private var home: Int {
         if let home = decision.home { return home }
-        if decision.phase == .stateless, affinity == nil, let stored, let known = table.index(named: stored.home),
+        if decision.phase == .stateless, marks.home == nil, let stored, let known = table.index(named: stored.home),
             table.table.instances[known].state.isRoutable
         {
             return known
@@ -173,7 +194,7 @@ extension Exchange {
             // The head is out; a body that never ends well is the only honest word left.
             return abort()
         }
-        answer(503, "The response was withheld: \(reason). Try again.", retryAfter: 1)
+        answer(503, "The response was withheld: \(reason). Try again.", because: .storeUnavailable, retryAfter: 1)
     }
 
     /// The instance answered without a word from its bridge: an error page of the server in front of the application,
@@ -191,25 +212,56 @@ extension Exchange {
 
     // MARK: Release
 
-    private func writeHead(_ headBytes: UnsafeRawBufferPointer, to out: inout ByteBuffer) {
+    /// The head for the client, in the loop's memory for heads.
+    private func writeHead(_ headBytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
         if loop.isStopping || response.framing == .untilClose { keepAlive = false }
         // A chunked body that is unwrapped for HTTP/1.0 ends with the connection.
         if response.framing == .chunked, request.versionMinor == 0 { keepAlive = false }
-        let released = ReleasedResponse(
-            clientMinorVersion: request.versionMinor, keepAlive: keepAlive, affinityLine: affinityLine())
-        out.clear()
-        ResponseRewriter.write(response, of: headBytes, as: released, to: &out)
+        // Event streams have no end that a total could wait for.
+        if totalDeadline != .distantFuture, isEventStream(headBytes) { totalDeadline = .distantFuture }
+        let lines = addedResponseLines()
+        let via = loop.responseVia
+        var writer = HeadWriter(
+            loop.headMemory(
+                ResponseRewriter.maxSize(response, affinityLineBytes: lines.count, viaBytes: via?.count ?? 0)))
+        ResponseRewriter.write(
+            response, of: headBytes, clientMinorVersion: request.versionMinor, keepAlive: keepAlive,
+            affinityLine: lines, via: via, to: &writer)
+        return writer.written
     }
 
-    /// `Set-Cookie` for the affinity: when the client has none or another, and an expiring one in `completed`.
-    private func affinityLine() -> [UInt8] {
-        guard loop.options.affinity.method == .cookie, response.status != 101 else { return [] }
+    private func isEventStream(_ headBytes: UnsafeRawBufferPointer) -> Bool {
+        guard let field = response.headers.first(.contentType) else { return false }
+        let wanted: StaticString = "text/event-stream"
+        guard field.value.count >= wanted.utf8CodeUnitCount else { return false }
+        let value = field.value.bytes(in: headBytes)
+        return (0..<wanted.utf8CodeUnitCount).allSatisfy { value[$0] | 0x20 == wanted.utf8Start[$0] | 0x20 }
+    }
+
+    /// `Set-Cookie` for the affinity: when the client has none or another, and an expiring one in `completed`; and the
+    /// request's id where it is told.
+    private func addedResponseLines() -> UnsafeRawBufferPointer {
+        let affinity = affinityLine()
+        guard loop.observer.rewritesFields else { return affinity }
+        loop.responseScratch.clear()
+        loop.responseScratch.writeBytes(affinity)
+        head.withUnsafeReadableBytes {
+            loop.observer.writeResponseLines(observation, head: $0, to: &loop.responseScratch)
+        }
+        // Nothing writes there until the head has been written.
+        return loop.responseScratch.withUnsafeReadableBytes { $0 }
+    }
+
+    private func affinityLine() -> UnsafeRawBufferPointer {
+        let none = UnsafeRawBufferPointer(start: nil, count: 0)
+        guard loop.options.affinity.method == .cookie, response.status != 101 else { return none }
+        let isSecure = identity.scheme == .https
         if table.table.phase == .completed {
-            return affinityCookiePresent ? loop.expiringAffinityLine : []
+            return marks.hasOwnCookie ? table.affinity.lines.expiring(isSecure: isSecure) : none
         }
         let home = home
-        guard affinity != home else { return [] }
-        return loop.affinityLinePrefix + table.affinityValues[home] + loop.affinityLineSuffix
+        guard marks.isAdopted || marks.home != home else { return none }
+        return table.affinity.lines.line(for: home, isSecure: isSecure)
     }
 
     /// The mirror step is done.
@@ -218,23 +270,29 @@ extension Exchange {
         let rest = responseInput
         heldHead = ByteBuffer()
         responseInput = ByteBuffer()
-        rest.withUnsafeReadableBytes { releaseHead(head, rest: $0) }
+        head.withUnsafeReadableBytes { head in
+            rest.withUnsafeReadableBytes { releaseHead(head, rest: $0) }
+        }
     }
 
     /// - Parameter rest: what has arrived behind the head.
-    private func releaseHead(_ head: ByteBuffer, rest: UnsafeRawBufferPointer) {
+    private func releaseHead(_ head: UnsafeRawBufferPointer, rest: UnsafeRawBufferPointer) {
         endGraceUnlessLate()
         guard let client else { return finishWithoutClient(rest) }
         deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
         if response.status == 101 {
             stage = .tunneling
-            head.withUnsafeReadableBytes { client.send($0, rest) }
+            totalDeadline = .distantFuture
+            observation.flags.insert(.upgraded)
+            client.send(head, rest)
+            observation.bytesOut &+= UInt64(head.count + rest.count)
             if upstream == nil { return finishAndClose() }
             resumeUpstream()
             return pumpTunnel()
         }
         stage = .streaming
-        head.withUnsafeReadableBytes { passOnBody(rest, behind: $0) }
+        observation.headBytesOut = UInt32(truncatingIfNeeded: head.count)
+        passOnBody(rest, behind: head)
         guard stage == .streaming, upstream == nil else { return resumeUpstream() }
         // The instance closed while the head was held: that ends the body, well or short.
         if response.framing == .untilClose { finishResponse() } else { abort() }
@@ -292,16 +350,19 @@ extension Exchange {
         if part.isComplete, let word = late {
             // The end is held. The head may go.
             heldEnd = part.unwrapped ?? ByteBuffer(bytes: content)
-            if part.endsWithBareTrailers { heldEnd!.writeStaticString("\r\n") }
+            if part.hasForbiddenTrailers { heldEnd!.writeBytes(permittedTrailers(of: bytes)) }
             client?.send(head)
+            observation.bytesOut &+= UInt64(head.count + heldEnd!.readableBytes)
             return mirrorLate(word)
         }
         if let client {
             if let unwrapped = part.unwrapped {
                 unwrapped.withUnsafeReadableBytes { client.send(head, $0) }
+                observation.bytesOut &+= UInt64(head.count + unwrapped.readableBytes)
             } else {
                 client.send(head, content)
-                if part.endsWithBareTrailers { Self.lineBreak.withUnsafeReadableBytes { client.send($0) } }
+                observation.bytesOut &+= UInt64(head.count + content.count)
+                if part.hasForbiddenTrailers { client.send(permittedTrailers(of: bytes)) }
             }
             if !client.isWritable { streamWritabilityChanged(isWritable: false) }
         }
@@ -320,8 +381,8 @@ extension Exchange {
         var forwarded: Int
         /// Instead of those: the content, for a client of HTTP/1.0.
         var unwrapped: ByteBuffer?
-        /// A trailer section with fields that must not be forwarded becomes an empty one.
-        var endsWithBareTrailers = false
+        /// The trailer section has fields that must not be forwarded: the others follow `forwarded`.
+        var hasForbiddenTrailers = false
         var isComplete: Bool
     }
 
@@ -354,16 +415,21 @@ extension Exchange {
             return BodyPart(consumed: consumed, forwarded: consumed, isComplete: isComplete)
         }
         return BodyPart(
-            consumed: consumed, forwarded: responseChunks!.trailerSection.start, endsWithBareTrailers: true,
+            consumed: consumed, forwarded: responseChunks!.trailerSection.start, hasForbiddenTrailers: true,
             isComplete: true)
     }
 
-    private static let lineBreak = ByteBuffer(string: "\r\n")
+    private func permittedTrailers(of bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        var writer = HeadWriter(loop.headMemory(responseChunks!.trailerSection.count))
+        responseChunks!.appendTrailers(of: bytes, to: &writer)
+        return writer.written
+    }
 
     private func passOnTunnel(_ bytes: UnsafeRawBufferPointer) {
         guard let client else { return }
         deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
         client.send(bytes)
+        observation.bytesOut &+= UInt64(bytes.count)
         if !client.isWritable { streamWritabilityChanged(isWritable: false) }
     }
 
@@ -446,6 +512,7 @@ extension Exchange {
             // The body will be cut short; the session's change still counts.
             keepAlive = false
         case .streaming, .tunneling:
+            observation.flags.insert(.truncated)
             abort()
         case .readingHead, .deciding, .closed:
             break
@@ -461,15 +528,13 @@ extension Exchange {
     }
 
     private func upstreamClosedWithoutResponse(wasReused: Bool) {
-        // A connection that the instance closed while it was idle: it has not read the request. Only methods that may
-        // be repeated are tried again, since that cannot be told from a crash in the middle (RFC 9112 section 9.3.1).
-        if wasReused, responseInput.readableBytes == 0, request.method.isIdempotent, replay != nil, attempts < 4,
-            client != nil
-        {
-            attempts += 1
-            return connect(fresh: true)
+        // A connection that the instance closed while it was idle: it has not read the request. That cannot be told from a
+        // crash in the middle, so the policy tries only what may be repeated again (RFC 9112 section 9.3.1).
+        let isStale = wasReused && responseInput.readableBytes == 0 && client != nil
+        if isStale { abandonPermit() } else { settlePermit(.broken) }
+        retry(after: isStale ? .staleConnection : .unanswered) {
+            suspectSession()
+            answer(502, "The instance closed the connection without an answer.", because: .upstreamClosed)
         }
-        suspectSession()
-        answer(502, "The instance closed the connection without an answer.")
     }
 }

@@ -77,17 +77,22 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     var sessionSlice: ByteSlice?
     var sessionHash: UInt64?
     private(set) var knownSessionID: String?
-    /// Index of the instance that the affinity names; nil: none or not one of ours.
-    var affinity: Int?
-    var affinityCookiePresent = false
+    /// Where the request says its session is.
+    var marks = RequestMarks()
+    /// Who sent the request.
+    var identity: ClientIdentity
     var decision = RouteDecision(target: .any, phase: .sticky, mayFailOver: false, home: nil)
     var stored: StoredVersion?
     var expectation = BridgeExpectation.none
     var inlineState: ByteBuffer?
-    /// Instances that could not be reached for this request, a bit each.
-    var tried: UInt64 = 0
-    /// Hydrations and repeated connects for this request.
-    var attempts = 0
+    /// Instances that could not be reached for this request.
+    var tried = TriedInstances()
+    /// Times that an instance was asked, or tried to be asked.
+    var tries = 0
+    /// Times that an instance said that it lacks the session.
+    var hydrations = 0
+    /// The leave to use `served`, until its outcome is known.
+    var permit: InstanceCondition.Permit?
     /// Index of the instance that serves the request.
     var served = 0
 
@@ -108,12 +113,25 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     /// The end of the body, held until what `late` announced is mirrored.
     var heldEnd: ByteBuffer?
 
+    // MARK: Limits and observation
+
+    /// When the request must be over, whatever it waits for.
+    var totalDeadline = NIODeadline.distantFuture
+    /// The least rate of the request's body.
+    var bodyRate: RateFloor?
+    var observation = RequestObservation()
+    /// The request has begun and the observer has not heard of its end.
+    var isObserved = false
+    /// The request's head could be parsed.
+    var isUnderstood = true
+
     init(loop: ProxyLoop) {
         self.loop = loop
         let limits = HeadLimits(
             maxHeadBytes: loop.options.limits.headBytes, maxTargetBytes: loop.options.limits.targetBytes,
             maxFields: loop.options.limits.headFields)
         request = RequestHead(limits: limits)
+        identity = ClientIdentity(peer: nil, under: loop.forwardingPolicy)
         response = ResponseHead(limits: HeadLimits(maxHeadBytes: 256 * 1024, maxFields: 256))
         table = loop.table
         deadline = loop.now
@@ -121,8 +139,10 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
 
     /// Begins to serve a connection.
     func attach(to connection: ClientConnection) {
+        precondition(input.readableBytes == 0 && upstream == nil, "an exchange is lent while it is in use")
         self.connection = connection
         client = connection.stream
+        identity = connection.identity
         clientReadsPaused = false
         stage = .readingHead
         deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
@@ -206,11 +226,13 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         let full = input.readableBytes > Self.inputBytesMax
         guard full != clientReadsPaused, let client else { return }
         clientReadsPaused = full
+        bodyRate?.setReading(!full, now: loop.now)
         client.setReading(!full)
     }
 
     /// The client has closed its connection, or it broke.
     func streamDidClose() {
+        observation.flags.insert(.clientGone)
         _ = detach()
         switch stage {
         case .forwarding where decision.phase.mirrors && requestBodyDone:
@@ -245,14 +267,43 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     func endRequest() {
         endGrace()
         dropUpstream()
+        abandonPermit()
+    }
+
+    /// The instance's part in the request is over, and it says nothing about the instance.
+    func abandonPermit() {
+        guard let permit else { return }
+        self.permit = nil
+        loop.abandon(permit, of: pool)
+    }
+
+    /// The instance has served the request, or failed to.
+    func settlePermit(_ outcome: InstanceOutcome) {
+        guard let permit else { return }
+        self.permit = nil
+        loop.settle(permit, of: pool, outcome)
     }
 
     /// Nothing more will happen here.
     func end() {
         stage = .closed
         serial += 1
+        finishObservation()
         endRequest()
         loop.unregisterOrphan(self)
+    }
+
+    /// Tells the observer that the request is over; once.
+    func finishObservation() {
+        guard isObserved else { return }
+        isObserved = false
+        observation.ended = loop.now.uptimeNanoseconds
+        observation.bytesIn = UInt64(head.readableBytes) + bodyReceived
+        head.withUnsafeReadableBytes {
+            loop.observer.finished(
+                observation, head: request, isUnderstood: isUnderstood, bytes: $0, client: loop.observer.wantsHeads ? identity.clientText : [],
+                sessionID: sessionID)
+        }
     }
 
     /// Closes the upstream connection: what it would still say is not wanted, or not understood.
@@ -284,7 +335,11 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     }
 
     /// Answers for the proxy itself. The connection persists only when the request was read to its end.
-    func answer(_ status: Int, _ message: String, retryAfter: Int? = nil, closes: Bool = false) {
+    func answer(
+        _ status: Int, _ message: String, because reason: OwnAnswer = .other, retryAfter: Int? = nil,
+        closes: Bool = false
+    ) {
+        observation.ownAnswer = reason
         switch stage {
         // The instance's head is out: a second one in the middle of its body would be read as content.
         case .streaming, .mirroringLate, .tunneling: return abort()
@@ -295,11 +350,14 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         endRequest()
         guard let client else { return end() }
         let persists = !closes && keepAlive && requestBodyDone && !loop.isStopping
-        var out = ByteBuffer()
+        var out = HeadWriter(loop.headMemory(ProxyAnswer.maxSize(messageBytes: message.utf8.count)))
         ProxyAnswer.write(
             status: status, message: message, retryAfterSeconds: retryAfter, keepAlive: persists,
             omitsBody: request.method == .head, to: &out)
-        client.send(out)
+        client.send(out.written)
+        observation.status = UInt16(status)
+        observation.bytesOut = UInt64(out.count)
+        finishObservation()
         if persists { nextRequest() } else { finishAndClose() }
     }
 
@@ -308,6 +366,8 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         let mayFollow = request.keepAlive || !requestBodyDone || input.readableBytes > 0
         end()
         detach()?.finish(lingers: mayFollow)
+        // What this client sent beyond its request must never be taken for another one's.
+        input.forget()
         reset()
         loop.giveBack(self)
     }
@@ -337,6 +397,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
 
     /// Forgets the request; keeps the memory that every request needs.
     private func reset() {
+        finishObservation()
         request.reset()
         response.reset()
         head.forget()
@@ -353,27 +414,38 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         stored = nil
         bodyChunks = nil
         responseChunks = nil
+        bodyRate = nil
+        bodyReceived = 0
+        totalDeadline = .distantFuture
         headBegun = false
     }
 
     func checkDeadline(now: NIODeadline) {
+        if now >= totalDeadline, stage != .readingHead, stage != .closed {
+            suspectSession()
+            return answer(504, "The request took too long.", because: .upstreamTimeout, closes: true)
+        }
+        if stage == .forwarding, !requestBodyDone, bodyRate?.isTooSlow(now: now) == true {
+            return answer(408, "The request body arrives too slowly.", because: .clientTimeout, closes: true)
+        }
         guard now >= deadline else { return }
         switch stage {
         case .readingHead:
             if input.readableBytes > 0 {
-                answer(408, "The request head did not arrive in time.", closes: true)
+                answer(408, "The request head did not arrive in time.", because: .clientTimeout, closes: true)
             } else {
                 abort()
             }
         case .deciding:
-            answer(503, "No instance could be asked in time.", retryAfter: 1, closes: true)
+            answer(503, "No instance could be asked in time.", because: .queueTimeout, retryAfter: 1, closes: true)
         case .forwarding where requestBodyDone:
             suspectSession()
-            answer(504, "The instance did not answer in time.", closes: true)
+            settlePermit(.responseTimedOut)
+            answer(504, "The instance did not answer in time.", because: .upstreamTimeout, closes: true)
         case .forwarding:
-            answer(408, "The request body did not arrive in time.", closes: true)
+            answer(408, "The request body did not arrive in time.", because: .clientTimeout, closes: true)
         case .mirroring:
-            answer(503, "The session store did not answer in time.", retryAfter: 1, closes: true)
+            answer(503, "The session store did not answer in time.", because: .storeUnavailable, retryAfter: 1, closes: true)
         case .streaming, .tunneling, .mirroringLate:
             abort()
         case .closed:

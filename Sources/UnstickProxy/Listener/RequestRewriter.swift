@@ -94,10 +94,11 @@ enum RequestRewriter {
     /// - Parameters:
     ///   - identity: as ``ClientIdentity/resolved(for:of:under:)`` returned it for this request.
     ///   - clientLines: ``clientLines(_:_:)`` of the connection's identity; empty: they are written anew.
+    ///   - removal: what some requests lose beside that; nil for most.
     static func write(
         _ head: borrowing RequestHead, of bytes: UnsafeRawBufferPointer, identity: borrowing ClientIdentity,
         policy: borrowing ForwardingPolicy, clientLines: borrowing [UInt8] = [], bridgeLines: UnsafeRawBufferPointer,
-        upstreamAuthority: borrowing String, to out: inout HeadWriter
+        upstreamAuthority: borrowing String, removal: FieldRemoval? = nil, to out: inout HeadWriter
     ) {
         writeRequestLine(head, of: bytes, to: &out)
 
@@ -135,7 +136,11 @@ enum RequestRewriter {
                 out.append("\r\n")
             }
         }
-        head.headers.appendLines(without: dropped, of: bytes, to: &out)
+        if let removal {
+            removal.appendLines(of: head.headers, without: dropped, of: bytes, to: &out)
+        } else {
+            head.headers.appendLines(without: dropped, of: bytes, to: &out)
+        }
 
         if head.framing == .chunked { out.append("Transfer-Encoding: chunked\r\n") }
         if head.wantsUpgrade {

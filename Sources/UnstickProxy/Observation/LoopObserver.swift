@@ -144,6 +144,9 @@ final class LoopObserver {
 
     // MARK: Headers
 
+    /// Whether ``finished(_:head:isUnderstood:bytes:client:sessionID:)`` does more than count.
+    var wantsHeads: Bool { !isQuiet }
+
     /// Whether the rewriter must look at fields at all: one branch per request.
     var rewritesFields: Bool { !isAnonymous }
 

@@ -41,13 +41,32 @@ extension ProxyLoop {
     }
 
     func snapshot() -> LoopSnapshot {
+        var metrics = observer.metrics
+        metrics.upstreamConnectionsOpened = table.pools.reduce(0) { $0 + $1.connectionsOpened }
+        return snapshot(metrics)
+    }
+
+    private func snapshot(_ metrics: LoopMetrics) -> LoopSnapshot {
         LoopSnapshot(
-            metrics: LoopMetrics(), counters: counters, dirtySessions: dirty.dirtyCount,
+            metrics: metrics, counters: counters, dirtySessions: dirty.dirtyCount,
             dirtyOverflow: dirty.overflowed, mirrorQueue: mirrorsInFlight, store: storeHealth, phase: table.table.phase,
             applied: table.isProvisional ? nil : table.table.epoch, acknowledged: ledger.acknowledged,
             isStopping: isStopping,
             upstreams: table.pools.map { pool in
-                LoopSnapshot.Upstream(name: pool.name, isHealthy: pool.isHealthy, inFlight: pool.inFlight)
+                LoopSnapshot.Upstream(
+                    name: pool.name, isHealthy: pool.condition.mayTakeNewWork, isEjected: pool.condition.isEjected,
+                    breaker: LoopSnapshot.Breaker(pool.condition.breaker.state), inFlight: pool.inFlight,
+                    waiting: pool.waitingCount, connectionsOpen: pool.open, connectionsIdle: pool.idleCount)
             })
+    }
+}
+
+extension LoopSnapshot.Breaker {
+    init(_ state: CircuitBreaker.State) {
+        switch state {
+        case .closed: self = .closed
+        case .open: self = .open
+        case .halfOpen: self = .halfOpen
+        }
     }
 }

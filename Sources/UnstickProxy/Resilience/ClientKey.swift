@@ -1,3 +1,4 @@
+import HTTPWire
 import UnstickCore
 
 #if canImport(Glibc)
@@ -29,6 +30,14 @@ struct ClientKey: Hashable {
             }
         default:
             return nil
+        }
+    }
+
+    init(_ address: NetworkAddress) {
+        if address.isIPv6 {
+            self.init(rawValue: address.high)
+        } else {
+            self.init(ipv4: UInt32(truncatingIfNeeded: address.low))
         }
     }
 

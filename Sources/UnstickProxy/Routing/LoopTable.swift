@@ -1,4 +1,3 @@
-import NIOCore
 import UnstickCore
 
 /// A routing table as one event loop uses it: with the loop's pools and the affinity at hand. Requests hold on to the
@@ -18,7 +17,7 @@ final class LoopTable {
     /// - Parameter affinityValues: as many as the table has instances.
     init(
         table: RoutingTable, isProvisional: Bool, pools: [UpstreamPool], affinityValues: [[UInt8]],
-        affinity: ProxyOptions.Affinity = ProxyOptions.Affinity()
+        affinity: ProxyOptions.Affinity
     ) {
         self.table = table
         routes = RouteMap(table)
@@ -27,10 +26,6 @@ final class LoopTable {
         self.affinityValues = affinityValues
         self.affinity = AffinityTable(affinity, values: affinityValues, instances: table.instances)
     }
-
-    /// The instance that an affinity cookie names; nil for a value that is not one of ours. Values are fixed per
-    /// instance, so comparing them checks the signature too.
-    func instance(affinityValue: UnsafeRawBufferPointer) -> Int? { affinity.own.instance(affinityValue) }
 
     func index(named name: String) -> Int? {
         table.instances.firstIndex { $0.name == name }
@@ -44,17 +39,4 @@ extension LoopTable: BalancedInstances {
     func load(_ index: Int) -> Int { pools[index].inFlight }
     func weight(_ index: Int) -> Int { routes.weight(index) }
     func nameHash(_ index: Int) -> UInt64 { routes.nameHash(index) }
-}
-
-extension Balancer {
-    /// For callers that keep what they tried as bits, which is right for up to 64 instances.
-    mutating func choose(_ table: LoopTable, excluding bits: UInt64 = 0) -> Int? {
-        var tried = TriedInstances()
-        if bits != 0 {
-            for index in 0..<min(64, table.count) where bits & (1 << UInt64(index)) != 0 { tried.insert(index) }
-        }
-        return choose(among: table, excluding: tried, now: NIODeadline.now().uptimeNanoseconds)
-    }
-
-    init(method: ProxyOptions.Balance, seed: UInt64) { self.init(method, seed: seed) }
 }

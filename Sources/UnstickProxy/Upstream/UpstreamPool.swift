@@ -22,16 +22,22 @@ final class UpstreamPool {
 
     /// Most recently used last: the hot ones stay warm, the cold ones time out.
     private var idle: [UpstreamConnection] = []
-    private var open = 0
+    private(set) var open = 0
+    /// Since the start.
+    private(set) var connectionsOpened: UInt64 = 0
+    var idleCount: Int { idle.count }
+    var waitingCount: Int { waiters.count }
     private var waiters: [Waiter] = []
-    private var connectFailuresInRow = 0
 
     /// Requests handed to the instance and not finished.
     private(set) var inFlight = 0
     private(set) var requests: UInt64 = 0
-    /// By the health monitor; nil until it knows.
-    var activeHealth: Bool?
-    var unhealthyReason: String?
+    /// What checks, breaker and ejection say of the instance.
+    var condition: InstanceCondition
+    /// Whether it may be chosen for work that any instance may do; kept by ``ProxyLoop``, which knows its peers.
+    var isHealthy = true
+    /// Where ``LoopMetrics`` counts for it.
+    let metricsSlot: UInt16
     /// The instance's process start, as last heard from its bridge.
     var incarnation: String?
 
@@ -42,8 +48,10 @@ final class UpstreamPool {
 
     init(
         name: String, host: String, port: Int, weight: Int, eventLoop: SocketLoop, limits: ProxyOptions.Limits,
-        timeouts: ProxyOptions.Timeouts
+        timeouts: ProxyOptions.Timeouts, condition: InstanceCondition, metricsSlot: UInt16
     ) {
+        self.condition = condition
+        self.metricsSlot = metricsSlot
         self.name = name
         self.host = host
         self.port = port
@@ -54,17 +62,7 @@ final class UpstreamPool {
         self.timeouts = timeouts
     }
 
-    /// Passive and active checks together: three refused connections in a row count at once, without waiting for the
-    /// next active check.
-    var isHealthy: Bool { activeHealth != false && connectFailuresInRow < 3 }
-
     func update(weight: Int) { self.weight = weight }
-
-    func healthChecked(healthy: Bool, reason: String?) {
-        activeHealth = healthy
-        unhealthyReason = healthy ? nil : reason
-        if healthy { connectFailuresInRow = 0 }
-    }
 
     /// A connection that is open and unused, without allocating anything: the usual case.
     func takeIdle() -> UpstreamConnection? {
@@ -98,11 +96,10 @@ final class UpstreamPool {
         eventLoop.connect(host: host, port: port, timeout: TimeAmount(timeouts.connect)) { result in
             switch result {
             case .success(let socket):
-                self.connectFailuresInRow = 0
+                self.connectionsOpened &+= 1
                 completion(.success(UpstreamConnection(pool: self, stream: socket)))
             case .failure(let error):
                 self.open -= 1
-                self.connectFailuresInRow += 1
                 completion(.failure(error.isTimeout ? .timedOut : .refused))
                 self.serveWaiters()
             }
