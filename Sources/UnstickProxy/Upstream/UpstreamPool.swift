@@ -12,13 +12,13 @@ enum UpstreamUnavailable: Error {
 /// One instance as one event loop sees it: its connections, its load, its health.
 final class UpstreamPool {
     let name: String
-    let host: String
-    let port: Int
+    let origin: InstanceOrigin
     let authority: String
     private(set) var weight: Int
     private let eventLoop: SocketLoop
     private let limits: ProxyOptions.Limits
     private let timeouts: ProxyOptions.Timeouts
+    private let tls: UpstreamTLSSource
 
     /// Most recently used last: the hot ones stay warm, the cold ones time out.
     private var idle: [UpstreamConnection] = []
@@ -41,17 +41,17 @@ final class UpstreamPool {
     }
 
     init(
-        name: String, host: String, port: Int, weight: Int, eventLoop: SocketLoop, limits: ProxyOptions.Limits,
-        timeouts: ProxyOptions.Timeouts
+        name: String, origin: InstanceOrigin, weight: Int, eventLoop: SocketLoop, limits: ProxyOptions.Limits,
+        timeouts: ProxyOptions.Timeouts, tls: UpstreamTLSSource
     ) {
         self.name = name
-        self.host = host
-        self.port = port
-        authority = "\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        self.origin = origin
+        authority = origin.authority
         self.weight = weight
         self.eventLoop = eventLoop
         self.limits = limits
         self.timeouts = timeouts
+        self.tls = tls
     }
 
     /// Passive and active checks together: three refused connections in a row count at once, without waiting for the
@@ -95,18 +95,54 @@ final class UpstreamPool {
 
     private func connect(_ completion: @escaping (Result<UpstreamConnection, UpstreamUnavailable>) -> Void) {
         open += 1
-        eventLoop.connect(host: host, port: port, timeout: TimeAmount(timeouts.connect)) { result in
+        let timeout = TimeAmount(timeouts.connect)
+        let deadline = NIODeadline.now() + timeout
+        eventLoop.connect(host: origin.host, port: origin.port, timeout: timeout) { result in
             switch result {
             case .success(let socket):
-                self.connectFailuresInRow = 0
-                completion(.success(UpstreamConnection(pool: self, stream: socket)))
+                if self.origin.isSecure {
+                    self.secure(socket, until: deadline, completion)
+                } else {
+                    self.connected(socket, completion)
+                }
             case .failure(let error):
-                self.open -= 1
-                self.connectFailuresInRow += 1
-                completion(.failure(error.isTimeout ? .timedOut : .refused))
-                self.serveWaiters()
+                self.connectFailed(error.isTimeout ? .timedOut : .refused, reason: nil, completion)
             }
         }
+    }
+
+    private func secure(
+        _ socket: Socket, until deadline: NIODeadline,
+        _ completion: @escaping (Result<UpstreamConnection, UpstreamUnavailable>) -> Void
+    ) {
+        UpstreamTLSStream.open(over: socket, host: origin.host, tls: tls, loop: eventLoop, deadline: deadline) {
+            result in
+            switch result {
+            case .success(let stream): self.connected(stream, completion)
+            case .failure(.timedOut):
+                self.connectFailed(.timedOut, reason: "the TLS handshake takes too long", completion)
+            case .failure(.refused(let reason)): self.connectFailed(.refused, reason: reason, completion)
+            }
+        }
+    }
+
+    private func connected(
+        _ stream: ByteStream, _ completion: (Result<UpstreamConnection, UpstreamUnavailable>) -> Void
+    ) {
+        connectFailuresInRow = 0
+        if activeHealth != false { unhealthyReason = nil }
+        completion(.success(UpstreamConnection(pool: self, stream: stream)))
+    }
+
+    private func connectFailed(
+        _ failure: UpstreamUnavailable, reason: String?,
+        _ completion: (Result<UpstreamConnection, UpstreamUnavailable>) -> Void
+    ) {
+        open -= 1
+        connectFailuresInRow += 1
+        if let reason { unhealthyReason = reason }
+        completion(.failure(failure))
+        serveWaiters()
     }
 
     /// Takes a connection back whose response has been read to the end.
