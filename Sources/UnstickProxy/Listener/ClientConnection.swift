@@ -76,6 +76,7 @@ final class ClientConnection: ByteStreamDelegate {
 
     private func close() {
         loop.remove(self)
-        stream.close()
+        // Nothing is unsent or unread; TLS says goodbye.
+        stream.finish(lingers: false)
     }
 }
