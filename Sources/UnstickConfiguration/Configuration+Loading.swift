@@ -51,39 +51,4 @@ extension Configuration {
             ConfigurationProblem(file: path, line: 0, column: 0, keyPath: "", message: message)
         ])
     }
-
-    /// Every key with its default, the values it takes and its meaning, as a Markdown table.
-    public static func reference() -> String {
-        let host = ConfigurationHost(name: nil, cores: 1) { _ throws(ConfigurationHost.FileRefusal) in
-            throw ConfigurationHost.FileRefusal(reason: "not read here")
-        }
-        let draft = ConfigurationDraft(file: "unstick.yaml", host: host)
-        var rows: [String] = []
-        for key in ConfigurationTable.file(nil).keys {
-            rows.append(row(key.path, key.defaultText(draft), key.expected, key.meaning))
-            switch key.path {
-            case "instances":
-                for key in ConfigurationTable.instance.keys {
-                    rows.append(
-                        row("instances[].\(key.path)", key.defaultText(InstanceDraft()), key.expected, key.meaning))
-                }
-            case "rate-limits":
-                for key in ConfigurationTable.rateLimit.keys {
-                    rows.append(
-                        row("rate-limits[].\(key.path)", key.defaultText(RateLimitDraft()), key.expected, key.meaning))
-                }
-            case "affinity.adopt":
-                for key in ConfigurationTable.adopted.keys {
-                    rows.append(
-                        row("affinity.adopt[].\(key.path)", key.defaultText(AdoptedDraft()), key.expected, key.meaning))
-                }
-            default: break
-            }
-        }
-        return "| key | default | value | meaning |\n|---|---|---|---|\n" + rows.joined(separator: "\n") + "\n"
-    }
-
-    private static func row(_ key: String, _ standard: String, _ expected: String, _ meaning: String) -> String {
-        "| `\(key)` | `\(standard)` | \(expected.replacing("|", with: "\\|")) | \(meaning) |"
-    }
 }

@@ -12,7 +12,8 @@ extension ConfigurationTable where Root == InstanceDraft {
                 "The instance's name, the same over restarts; distinct. With `discover`: how the names of the instances "
                     + "found begin, up to 48 bytes."
             ),
-            ConfigurationKey("url", required(.instanceURL), \.location, default: "required", "Where it listens; distinct."),
+            ConfigurationKey(
+                "url", required(.instanceURL), \.location, default: "required", "Where it listens; distinct."),
             ConfigurationKey(
                 "weight", .count(0...1000), \.weight,
                 "Its share of new sessions, relative to the others'; 0: none. Counts in the weighted balances."),

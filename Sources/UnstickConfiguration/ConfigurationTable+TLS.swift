@@ -25,6 +25,7 @@ extension ConfigurationTable where Root == ConfigurationDraft {
                 "The newest TLS version."),
             Key(
                 "tls.ciphers", .words(Configuration.TLS.CipherSuite.allCases), \.configuration.tls.cipherSuites,
+                default: "all, in this order",
                 "Cipher suites for TLS 1.2, in the order of preference; those of TLS 1.3 are fixed."),
             Key(
                 "tls.alpn", .words(Configuration.TLS.ApplicationProtocol.allCases),

@@ -17,7 +17,7 @@ extension ValueKind where Value == Int {
     /// A number of bytes with a unit.
     static func size(_ range: ClosedRange<Int>) -> ValueKind {
         let bounds = "\(Quantity.size(range.lowerBound)) to \(Quantity.size(range.upperBound))"
-        return .scalar("a size from \(bounds), such as 64KiB", format: Quantity.size) { value in
+        return .scalar("a size from \(bounds)\(ValueExamples.size)", format: Quantity.size) { value in
             Quantity.read(value.text, units: Quantity.sizeUnits, noun: "a size").flatMap { bytes in
                 range.contains(bytes) ? .success(bytes) : .failure(ValueRefusal("is outside \(bounds)"))
             }
@@ -29,7 +29,7 @@ extension ValueKind where Value == Duration {
     /// A time span with a unit; milliseconds are the finest.
     static func duration(_ range: ClosedRange<Duration>) -> ValueKind {
         let bounds = "\(Quantity.duration(range.lowerBound)) to \(Quantity.duration(range.upperBound))"
-        return .scalar("a duration from \(bounds), such as 500ms, 2s, 30m, 4h or 1d", format: Quantity.duration) {
+        return .scalar("a duration from \(bounds)\(ValueExamples.duration)", format: Quantity.duration) {
             value in
             Quantity.read(value.text, units: Quantity.durationUnits, noun: "a duration").flatMap { milliseconds in
                 let duration = Duration.milliseconds(milliseconds)

@@ -13,7 +13,8 @@ extension ValueKind where Value == Int {
     /// `500B/s` or `1KiB/s`, as bytes.
     static func byteRate(_ range: ClosedRange<Int>) -> ValueKind {
         let bounds = "\(Quantity.size(range.lowerBound))/s to \(Quantity.size(range.upperBound))/s"
-        return .scalar("a rate from \(bounds), such as 1KiB/s", format: { "\(Quantity.size($0))/s" }) { value in
+        return .scalar("a rate from \(bounds)\(ValueExamples.byteRate)", format: { "\(Quantity.size($0))/s" }) {
+            value in
             guard value.text.hasSuffix("/s") || value.text == "0" else {
                 return .failure(ValueRefusal("is not a size with /s"))
             }

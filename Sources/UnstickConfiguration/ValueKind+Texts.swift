@@ -138,7 +138,7 @@ extension ValueKind where Value == String {
 extension ValueKind where Value == SocketEndpoint {
     /// Where to listen. A name could resolve to anything, so only `localhost` is accepted beside addresses.
     static var listenAddress: ValueKind {
-        .scalar("ADDRESS:PORT, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080", format: \.description) { value in
+        .scalar("ADDRESS:PORT\(ValueExamples.address)", format: \.description) { value in
             SocketEndpoint.parse(value.text).flatMap { endpoint in
                 guard endpoint.address != nil || endpoint.host == "localhost" else {
                     return .failure(ValueRefusal("is not an address to listen on: '\(endpoint.host)' is a name"))

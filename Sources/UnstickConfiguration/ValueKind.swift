@@ -21,6 +21,16 @@ struct ValueKind<Value> {
     let format: (Value) -> String
 }
 
+/// Ends of `expected` that a problem shows, and the reference says once for all.
+enum ValueExamples {
+    static let address = ", such as 127.0.0.1:8080, [::1]:8080 or localhost:8080"
+    static let byteRate = ", such as 1KiB/s"
+    static let duration = ", such as 500ms, 2s, 30m, 4h or 1d"
+    static let size = ", such as 64KiB"
+
+    static let all = [address, byteRate, duration, size]
+}
+
 /// A YAML scalar, before anything is decided about its type.
 struct ScalarText {
     let text: String

@@ -4,19 +4,27 @@ import UnstickConfiguration
 struct CheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Validate a configuration: every error with file, line, key, and what was expected.")
+        abstract: "Validate a configuration: every error with file, line, key, and what was expected.",
+        discussion: """
+            Reads the secrets that the file names as well, and says what is wrong with them; certificates are read by the \
+            proxy when it starts. Exit code 0: fine, 2: mistakes.
+            """)
 
-    @Argument(help: "The configuration file.")
+    @Argument(help: "The configuration file, such as unstick.yaml.")
     var config: String?
 
-    @Flag(help: "Print every key with its default, the values it takes and its meaning, as Markdown.")
+    @Flag(
+        help: "Instead: print every key with its default, range and meaning, with examples, as Markdown.")
     var reference = false
 
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         guard reference != (config != nil) else {
-            throw ValidationError("expected either a configuration file or --reference")
+            throw ValidationError(
+                reference
+                    ? "--reference reads no file"
+                    : "expected a configuration file, such as unstick.yaml, or --reference")
         }
     }
 

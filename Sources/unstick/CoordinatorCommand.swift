@@ -6,8 +6,12 @@ import UnstickCore
 
 struct CoordinatorCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "coordinator", abstract: "The control plane alone; proxies are processes of their own.",
-        discussion: "SIGTERM or Ctrl-C stops it; an operation that runs is resumed at the next start.")
+        commandName: "coordinator",
+        abstract: "Steer a migration: the coordinator alone, for proxies that are processes of their own.",
+        discussion: """
+            No client's request passes here, and proxies go on without it. SIGTERM or Ctrl-C stops it; an operation that runs \
+            is resumed at the next start.
+            """)
 
     @OptionGroup var file: ConfigurationOptions
 

@@ -15,11 +15,12 @@ struct DrainCommand: AsyncParsableCommand {
     var name: String
 
     @Option(
-        help: ArgumentHelp("How long to wait for the three zeros.", valueName: "duration"), transform: TimeSpan.argument
+        help: ArgumentHelp("How long to wait for the three zeros. Default: 15m.", valueName: "duration"),
+        transform: TimeSpan.argument
     )
     var deadline: TimeSpan?
 
-    @Flag(help: "Give up what is left at the deadline.")
+    @Flag(help: "At the deadline, give up the sessions that are left, and say how many.")
     var force = false
 
     @OptionGroup var action: ActionOptions

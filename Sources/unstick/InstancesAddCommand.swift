@@ -3,21 +3,26 @@ import ControlAPI
 
 struct InstancesAddCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "add", abstract: "Let another instance join.",
+        commandName: "add", abstract: "Let another instance take new sessions.",
         discussion: """
-            Possible in every phase: it starts empty, so there is nothing to verify. It joins in two epochs: in the first \
-            every proxy learns its name and sends nothing new there, in the second it takes new sessions, as soon as its \
-            health checks succeed. From `mirroring` on its bridge must answer, so that nothing stale stays there; and in \
-            `mirroring` no other instance may be out of service meanwhile.
+            unstick instances add web-4 http://10.0.0.14:5001 --weight 2
+
+            Possible in every phase: a new instance has no sessions, so there is nothing to verify. First every proxy learns \
+            its name; then it takes new sessions, as soon as its health checks succeed. From `mirroring` on its bridge must \
+            answer, so that nothing stale stays there, and in `mirroring` no other instance may be drained or fenced \
+            meanwhile. It stays after restarts; the configuration file need not name it.
             """)
 
     @Argument(help: "The instance's name, the same over restarts.")
     var name: String
 
-    @Argument(help: "Where it listens, http://HOST:PORT.")
+    @Argument(help: "Where it listens: http://HOST:PORT, as proxies and coordinator reach it.")
     var url: String
 
-    @Option(help: "Its share under the weighted balances, 0 to 1000; 0: no new sessions.")
+    @Option(
+        help: ArgumentHelp(
+            "Its share of new sessions, 0 to 1000, relative to the others'; counts in weighted balances. 0: none, in any.",
+            valueName: "n"))
     var weight = 1
 
     @OptionGroup var action: ActionOptions

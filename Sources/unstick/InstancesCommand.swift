@@ -6,7 +6,10 @@ import UnstickTerminal
 
 struct InstancesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "instances", abstract: "The application's instances: state, health, sessions.",
+        commandName: "instances", abstract: "The application's instances: list them, add, remove, or weight one.",
+        discussion: """
+            Without a subcommand it lists them. To take one out of service with its sessions kept: `unstick drain`.
+            """,
         subcommands: [
             InstancesListCommand.self, InstancesAddCommand.self, InstancesRemoveCommand.self,
             InstancesWeightCommand.self,
@@ -16,7 +19,10 @@ struct InstancesCommand: AsyncParsableCommand {
 
 struct InstancesListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "State, health and sessions of each; what `unstick instances` does.")
+        commandName: "list", abstract: "State, health, requests in flight and sessions of each.",
+        discussion: """
+            A drained instance shows three zeros: requests in flight, sessions, and sessions that exist only there.
+            """)
 
     @OptionGroup var connection: ConnectionOptions
     @OptionGroup var output: OutputOptions

@@ -3,11 +3,13 @@ import ControlAPI
 
 struct InstancesRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "remove", abstract: "Take an instance that holds nothing out of the table.",
+        commandName: "remove", abstract: "Forget an instance that holds nothing any more; drain it before.",
         discussion: """
-            Refused with exit code 3 unless it is drained and has no request in flight and no session, or is fenced. In \
-            `sticky`, where nothing keeps what an instance holds, --force removes it all the same and says how many \
-            sessions were given up.
+            unstick drain web-1 && unstick instances remove web-1
+
+            Refused with exit code 3 while it is not drained, has requests in flight or holds sessions; one that died and was \
+            fenced may go. In `sticky`, where a session has no other place, --force removes it all the same and says how \
+            many sessions were given up.
             """)
 
     @Argument(help: "The instance's name.")

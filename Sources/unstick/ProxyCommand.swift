@@ -6,10 +6,11 @@ import UnstickProxy
 
 struct ProxyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "proxy", abstract: "The data plane alone; several may share one configuration.",
+        commandName: "proxy", abstract: "Serve clients: a proxy alone, beside others and a coordinator.",
         discussion: """
-            Serves without its coordinator too, in the last phase it acknowledged. SIGTERM or Ctrl-C stops it \
-            gracefully, a second one at once.
+            All proxies and the coordinator read the same configuration; --name and --listen are each one's own. A proxy \
+            goes on without its coordinator, in the last phase that it acknowledged. SIGTERM or Ctrl-C stops it when the \
+            requests in flight are answered (`timeouts.shutdown`), a second one at once.
             """)
 
     @OptionGroup var file: ConfigurationOptions
@@ -17,10 +18,12 @@ struct ProxyCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Where clients connect, instead of the file's.", valueName: "host:port"))
     var listen: String?
 
-    @Option(help: ArgumentHelp("Its name, instead of the file's; distinct among the proxies.", valueName: "name"))
+    @Option(help: ArgumentHelp("Its name, instead of proxy.name; no two proxies may share one.", valueName: "name"))
     var name: String?
 
-    @Option(help: ArgumentHelp("The coordinator, instead of the file's.", valueName: "url"))
+    @Option(
+        help: ArgumentHelp(
+            "Where the coordinator is, http://HOST:PORT, instead of proxy.coordinator.", valueName: "url"))
     var coordinator: String?
 
     func run() async throws {

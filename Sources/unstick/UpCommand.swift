@@ -8,8 +8,12 @@ import UnstickProxy
 
 struct UpCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "up", abstract: "Coordinator and proxy in one process.",
-        discussion: "SIGTERM or Ctrl-C stops it gracefully, a second one at once.")
+        commandName: "up", abstract: "Serve clients: coordinator and proxy in one process.",
+        discussion: """
+            Begins in phase `sticky`, as a sticky balancer, or in the phase in which it was stopped. Check the file with \
+            `unstick check` first; `unstick status` shows what it does. SIGTERM or Ctrl-C stops it when the requests in \
+            flight are answered (`timeouts.shutdown`), a second one at once.
+            """)
 
     @OptionGroup var file: ConfigurationOptions
 
@@ -60,7 +64,10 @@ struct UpCommand: AsyncParsableCommand {
 
 /// What only tests and demonstrations ask for.
 struct AllowanceOptions: ParsableArguments {
-    @Flag(help: "Let `mirror` accept a store that forgets when its process ends; for demonstrations.")
+    @Flag(
+        help: ArgumentHelp(
+            "Let `mirror` accept a store that loses its sessions when the process ends (memory:); for "
+                + "demonstrations."))
     var allowVolatileStore = false
 
     @Flag(

@@ -43,15 +43,19 @@ struct ConnectionOptions: ParsableArguments {
     @Option(
         name: .customLong("coordinator"),
         help: ArgumentHelp(
-            "The coordinator's address. Default: UNSTICK_COORDINATOR, or http://127.0.0.1:9090.", valueName: "url"))
+            "The coordinator's admin address. Default: $UNSTICK_COORDINATOR, or "
+                + "http://127.0.0.1:9090.", valueName: "url"))
     var address: String?
 
-    @Option(help: ArgumentHelp("File with the admin token, as admin-token-file names it.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "File with the admin token, where the coordinator has an admin-token-file.", valueName: "path"))
     var tokenFile: String?
 
     @Option(
         help: ArgumentHelp(
-            "For operations: after this long it is given up and taken back. Otherwise: how long an answer may take.",
+            "For what changes something: after this long it is taken back, exit code 4. For what only looks: how long an "
+                + "answer may take, 10s.",
             valueName: "duration"), transform: TimeSpan.argument)
     var timeout: TimeSpan?
 
@@ -97,18 +101,21 @@ struct ConnectionOptions: ParsableArguments {
 
 /// How something that changes the migration is asked for.
 struct ActionOptions: ParsableArguments {
-    @Flag(help: "Run the planner and every gate, change nothing.")
+    @Flag(help: "Ask every gate, show what would be done, change nothing.")
     var dryRun = false
 
-    @Flag(inversion: .prefixedNo, help: "Wait until the operation has ended.")
+    @Flag(inversion: .prefixedNo, help: "Look on until the operation has ended; Ctrl-C only stops looking.")
     var wait = true
 
-    @Flag(name: .shortAndLong, help: "Do not ask.")
+    @Flag(name: .shortAndLong, help: "Begin without asking.")
     var yes = false
 
     @Option(help: ArgumentHelp("Why; for the journal.", valueName: "text"))
     var reason: String?
 
-    @Option(help: ArgumentHelp("Refuse (5) unless the routing table is still at this epoch.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Refuse, with exit code 5, unless the routing table is still at this epoch (`unstick status` shows it).",
+            valueName: "n"))
     var expectedEpoch: UInt64?
 }
