@@ -55,7 +55,7 @@ final class ProxyLoop {
     private(set) var fleet = FleetCondition()
     private var nextComparison: NIODeadline
     private var random: UInt64
-    let totalTimeout: TimeAmount?
+    let waits: Waits
     /// `Via` in responses; nil: none.
     let responseVia: [UInt8]?
     /// Requests carry lines about the client's certificate, and nobody else's.
@@ -89,7 +89,7 @@ final class ProxyLoop {
         self.rateLimiter = rateLimiter
         nextComparison = eventLoop.tickTime + TimeAmount(options.resilience.ejection.interval)
         random = StableHash.mix(seed)
-        totalTimeout = options.timeouts.total.map { TimeAmount($0) }
+        waits = Waits(options.timeouts)
         responseVia = forwardingPolicy.additions.contains(.viaInResponses) ? forwardingPolicy.pseudonym : nil
         tellsClientCertificates = options.tls.map { $0.clientCertificateHeader != .none } ?? false
         self.pendingLogouts = pendingLogouts

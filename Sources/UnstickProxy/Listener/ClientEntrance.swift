@@ -54,7 +54,7 @@ final class ClientEntrance {
             refused(endpoints, "this address may not send one")
             return socket.close()
         }
-        let deadline = loop.now + TimeAmount(loop.options.timeouts.clientHead)
+        let deadline = loop.now + loop.waits.clientHead
         let id = ObjectIdentifier(socket)
         let reader = ProxyHeaderReader(loop: loop.eventLoop, deadline: deadline) { [unowned self] result in
             readers[id] = nil
