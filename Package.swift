@@ -95,7 +95,7 @@ let package = Package(
             ]
         ),
         // Load generator and history checker.
-        .target(name: "UnstickSoak", dependencies: [nio, nioPosix, nioHTTP1]),
+        .target(name: "UnstickSoak", dependencies: [nio, nioPosix, nioHTTP1, nioSSL]),
 
         // The whole story on one machine: `unstick demo`.
         .target(

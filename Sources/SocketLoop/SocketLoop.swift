@@ -42,6 +42,8 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
     /// Closed while their events may still be in the batch.
     private var closed: [Unmanaged<AnyObject>] = []
     private var openSockets: [Unmanaged<Socket>] = []
+    /// Channels with something to send at the end of the round.
+    private var dueFlushes: [StreamChannel] = []
 
     /// When the loop last came back from waiting: cheap, and at most one round of events old.
     public private(set) var tickTime = NIODeadline.now()
@@ -113,13 +115,14 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
             }
             runTimers()
             runTasks()
+            if !dueFlushes.isEmpty { runFlushes() }
             if !closed.isEmpty { releaseClosed() }
         }
         end()
     }
 
     private func waitMilliseconds() -> Int32 {
-        if !localTasks.isEmpty { return 0 }
+        if !localTasks.isEmpty || !dueFlushes.isEmpty { return 0 }
         guard let first = timers.first else { return -1 }
         let nanoseconds = (first.deadline - .now()).nanoseconds
         if nanoseconds <= 0 { return 0 }
@@ -161,6 +164,17 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
         for task in local { task() }
     }
 
+    func flushLater(_ channel: StreamChannel) { dueFlushes.append(channel) }
+
+    /// A flush completes writes, and that may lead to more; after a few rounds sockets get their turn again.
+    private func runFlushes() {
+        for _ in 0..<4 where !dueFlushes.isEmpty {
+            let channels = dueFlushes
+            dueFlushes = []
+            for channel in channels { channel.flushNow() }
+        }
+    }
+
     private func swapOut(_ tasks: inout [() -> Void]) -> [() -> Void] {
         let taken = tasks
         tasks = []
@@ -178,6 +192,7 @@ public final class SocketLoop: EventLoop, @unchecked Sendable {
         for socket in openSockets { socket.takeUnretainedValue().peerClosed() }
         runTasks()
         runTasks()
+        dueFlushes = []
         for timer in timers.removeAll() { timer.discard() }
         releaseClosed()
         _ = Glibc.close(epoll)

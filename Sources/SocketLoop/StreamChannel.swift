@@ -3,8 +3,9 @@ public import NIOCore
 /// A NIO channel over a ``ByteStream`` of a ``SocketLoop``, so that channel handlers (TLS, HTTP/2) run on the data plane's
 /// loops.
 ///
-/// The stream's bytes are read on and on while `autoRead` is set; without it, `read` asks for the next piece. Closing
-/// hands over what has been written before, as ``ByteStream/finish(lingers:)`` does.
+/// The stream's bytes are read on and on while `autoRead` is set; without it, `read` asks for the next piece. What is
+/// flushed leaves at the end of the loop's round: many answers on one connection of HTTP/2 cost one system call. Closing
+/// hands over what has been flushed before, as ``ByteStream/finish(lingers:)`` does.
 public final class StreamChannel: Channel, ChannelCore, ByteStreamDelegate, @unchecked Sendable {
     public let eventLoop: any EventLoop
     public let allocator = ByteBufferAllocator()
@@ -17,8 +18,12 @@ public final class StreamChannel: Channel, ChannelCore, ByteStreamDelegate, @unc
 
     private let closePromise: EventLoopPromise<Void>
     private let stream: ByteStream
+    private unowned(unsafe) let loop: SocketLoop
     private var channelPipeline: ChannelPipeline!
     private var written: [(bytes: ByteBuffer, promise: EventLoopPromise<Void>?)] = []
+    /// How many of `written` have been flushed.
+    private var flushed = 0
+    private var isFlushDue = false
     private var state = State.idle
     private var autoRead = true
 
@@ -29,6 +34,7 @@ public final class StreamChannel: Channel, ChannelCore, ByteStreamDelegate, @unc
         stream: ByteStream, loop: SocketLoop, localAddress: SocketAddress? = nil, remoteAddress: SocketAddress? = nil
     ) {
         eventLoop = loop
+        self.loop = loop
         self.stream = stream
         self.localAddress = localAddress
         self.remoteAddress = remoteAddress
@@ -105,8 +111,25 @@ public final class StreamChannel: Channel, ChannelCore, ByteStreamDelegate, @unc
 
     public func flush0() {
         guard state == .active, !written.isEmpty else { return }
-        let pieces = written
-        written.removeAll(keepingCapacity: true)
+        flushed = written.count
+        guard !isFlushDue else { return }
+        isFlushDue = true
+        loop.flushLater(self)
+    }
+
+    /// Sends what has been flushed.
+    func flushNow() {
+        isFlushDue = false
+        guard state == .active, flushed > 0 else { return }
+        let pieces: [(bytes: ByteBuffer, promise: EventLoopPromise<Void>?)]
+        if flushed == written.count {
+            pieces = written
+            written = []
+        } else {
+            pieces = Array(written[..<flushed])
+            written.removeFirst(flushed)
+        }
+        flushed = 0
         switch pieces.count {
         case 1: stream.send(pieces[0].bytes)
         case 2:
@@ -134,9 +157,22 @@ public final class StreamChannel: Channel, ChannelCore, ByteStreamDelegate, @unc
             promise?.fail(ChannelError.alreadyClosed)
             return
         }
+        flushNow()
+        // A write's completion may have closed it already.
+        guard state != .closed else {
+            promise?.succeed(())
+            return
+        }
         stream.finish(lingers: true)
         becomeInactive(error: error)
         promise?.succeed(())
+    }
+
+    /// Closes at once, without a word of the handlers' (TLS would announce an end that none is); unsent bytes are dropped.
+    public func abort() {
+        guard state != .closed else { return }
+        stream.close()
+        becomeInactive(error: ChannelError.ioOnClosedChannel)
     }
 
     public func triggerUserOutboundEvent0(_ event: Any, promise: EventLoopPromise<Void>?) {
@@ -153,6 +189,7 @@ public final class StreamChannel: Channel, ChannelCore, ByteStreamDelegate, @unc
         state = .closed
         let unsent = written
         written = []
+        flushed = 0
         for piece in unsent { piece.promise?.fail(error) }
         if wasActive {
             pipeline.syncOperations.fireChannelInactive()

@@ -20,6 +20,10 @@ public final class Proxy: Sendable {
 
     private let group: SocketLoopGroup
     private let loops: [NIOLoopBound<ProxyLoop>]
+    /// One a loop, in the loops' order.
+    private let entrances: [NIOLoopBound<ClientEntrance>]
+    private let tlsContexts: TLSContextStore?
+    private let upstreamTLS: UpstreamTLSSource
     private let board: AcknowledgementBoard
     private let state = Mutex(State())
     private let connections: ConnectionCount
@@ -32,10 +36,13 @@ public final class Proxy: Sendable {
 
     private struct State {
         var port: Int?
+        var tlsPort: Int?
+        var monitor: HealthMonitorReference?
         var table: RoutingTable?
     }
 
-    /// Prepares the event loops; ``run(onReady:)`` serves.
+    /// Prepares the event loops; ``run(onReady:)`` serves. Blocks for certificates and keys.
+    /// - Throws: ``TLSFileError`` for one that cannot be used; `SocketFailure` without descriptors.
     public init(
         options: ProxyOptions, store: any SessionStore, link: any CoordinatorLink, logger: Logger,
         clock: @escaping WallClock
@@ -45,6 +52,12 @@ public final class Proxy: Sendable {
         self.link = link
         self.logger = logger
         self.clock = clock
+        tlsContexts = try options.tls.map { tls throws(TLSFileError) in
+            try TLSContextStore(options: tls, logger: logger)
+        }
+        let upstreamTLS = UpstreamTLSSource(options: options.upstreamTLS, logger: logger)
+        if Self.needsTLS(options.instances) { try upstreamTLS.load() }
+        self.upstreamTLS = upstreamTLS
         let connections = ConnectionCount()
         self.connections = connections
         connectionClosed = { connections.leave() }
@@ -72,7 +85,7 @@ public final class Proxy: Sendable {
                     ProxyLoop(
                         eventLoop: eventLoop, options: options, store: store, clock: clock, logger: logger,
                         provisional: provisional, seed: seed, pendingLogouts: pendingLogouts,
-                        rateLimiter: rateLimiter
+                        rateLimiter: rateLimiter, upstreamTLS: upstreamTLS
                     ) { acknowledged in
                         if board.update(loop: index, acknowledged: acknowledged) { signal.yield() }
                     }, eventLoop: eventLoop)
@@ -80,13 +93,40 @@ public final class Proxy: Sendable {
             if let bound { loops.append(bound) }
         }
         self.loops = loops
+        var entrances: [NIOLoopBound<ClientEntrance>] = []
+        for bound in loops {
+            let contexts = tlsContexts
+            let entrance = try? await bound.eventLoop.submit {
+                NIOLoopBound(ClientEntrance(loop: bound.value, contexts: contexts), eventLoop: bound.eventLoop)
+            }.get()
+            if let entrance { entrances.append(entrance) }
+        }
+        self.entrances = entrances
+    }
+
+    private static func needsTLS(_ instances: [RoutingTable.Instance]) -> Bool {
+        instances.contains { InstanceOrigin(url: $0.url).isSecure }
     }
 
     /// For tests, which look into pools.
     var loopsForTests: [NIOLoopBound<ProxyLoop>] { loops }
 
-    /// The port it listens on, once it does.
+    /// The port it listens on without TLS, once it does.
     public var port: Int? { state.withLock { $0.port } }
+    /// The port it listens on with TLS, once it does; nil without.
+    public var tlsPort: Int? { state.withLock { $0.tlsPort } }
+
+    /// The certificates that clients are shown, for reports.
+    var certificates: [TLSContextStore.CertificateStatus] { tlsContexts?.certificates ?? [] }
+
+    /// Loads certificates and keys at once, as on SIGHUP. What cannot be loaded stays as it was and is logged.
+    public func reloadCertificates() async {
+        let (contexts, upstream) = (tlsContexts, upstreamTLS)
+        try? await NIOThreadPool.singleton.runIfActive {
+            contexts?.reload()
+            upstream.reload()
+        }
+    }
 
     /// Asks ``run(onReady:)`` to stop gracefully: no new connections, requests in flight end within the shutdown limit.
     public func stop() { stopSignal.yield() }
@@ -106,13 +146,23 @@ public final class Proxy: Sendable {
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             // Bound before the coordinator hears of this proxy: one that cannot listen must not register and then hold
             // up every step. Connections are accepted only once there is something to route by.
-            let server = try await listen()
-            let port = server.localAddress.port
+            var servers = [try await listen(options.listenHost, options.listenPort, key: "listen", speaking: .plain)]
+            let port = servers[0].localAddress.port
             state.withLock { $0.port = port }
+            if let tls = options.tls {
+                let server = try await listen(tls.listenHost, tls.listenPort, key: "tls.listen", speaking: .tls)
+                state.withLock { $0.tlsPort = server.localAddress.port }
+                servers.append(server)
+            }
             let repeating = startRepeatingTasks()
+            await startHealthChecks()
             await waitForFirstTable()
-            try await server.start()
+            for server in servers { try await server.start() }
             logger.info("listening", metadata: ["address": "\(options.listenHost):\(port)"])
+            if let tls = options.tls, let port = tlsPort {
+                logger.info("listening with TLS", metadata: ["address": "\(tls.listenHost):\(port)"])
+            }
+            tasks.addTask { await self.followCertificates() }
             tasks.addTask { await self.follow() }
             tasks.addTask { await self.reportForEver() }
             onReady(port)
@@ -121,9 +171,10 @@ public final class Proxy: Sendable {
             } onCancel: {
                 stopSignal.yield()
             }
-            try? await server.close()
+            for server in servers { try? await server.close() }
             await drain()
             for task in repeating { task.cancel() }
+            state.withLock { $0.monitor }?.stop()
             tasks.cancelAll()
         }
     }
@@ -131,27 +182,37 @@ public final class Proxy: Sendable {
     // MARK: Listening
 
     /// One loop accepts and hands the connections to all in turn.
-    private func listen() async throws -> Listener {
-        let loops = loops
+    /// - Parameter key: which configuration the address is from, for the error.
+    private func listen(_ host: String, _ port: Int, key: String, speaking kind: ClientEntrance.Kind) async throws
+        -> Listener
+    {
+        let entrances = entrances
         let limit = options.limits.connections
         let turn = Turn()
-        return try await Listener.bind(host: options.listenHost, port: options.listenPort, loop: group.loops[0]) {
-            descriptor, address in
-            guard self.connections.admit(limit: limit) else { return Socket.refuse(descriptor) }
-            let index = turn.next(of: loops.count)
-            let bound = loops[index]
-            if index == 0 { return self.serve(descriptor, from: address, on: bound.value) }
-            bound.eventLoop.execute { self.serve(descriptor, from: address, on: bound.value) }
+        do {
+            return try await Listener.bind(host: host, port: port, loop: group.loops[0]) { descriptor, address in
+                guard self.connections.admit(limit: limit) else { return Socket.refuse(descriptor) }
+                let index = turn.next(of: entrances.count)
+                let bound = entrances[index]
+                let loop = self.group.loops[index]
+                if index == 0 { return self.enter(descriptor, from: address, bound.value, on: loop, speaking: kind) }
+                loop.execute { self.enter(descriptor, from: address, bound.value, on: loop, speaking: kind) }
+            }
+        } catch let error as SocketFailure {
+            throw ListenFailure(key: key, address: "\(host):\(port)", code: error.code)
         }
     }
 
-    private func serve(_ descriptor: Int32, from address: InternetAddress, on loop: ProxyLoop) {
-        let socket = Socket(descriptor: descriptor, loop: loop.eventLoop, onClose: connectionClosed)
-        let peer = address.hostBytes.withUnsafeBytes { NetworkAddress(networkBytes: $0) }
-        let identity = ClientIdentity(
-            peer: peer, peerPort: UInt16(truncatingIfNeeded: address.port),
-            localPort: UInt16(truncatingIfNeeded: port ?? 0), under: loop.forwardingPolicy)
-        loop.serve(socket, of: identity)
+    private func enter(
+        _ descriptor: Int32, from address: InternetAddress, _ entrance: ClientEntrance, on loop: SocketLoop,
+        speaking kind: ClientEntrance.Kind
+    ) {
+        let socket = Socket(descriptor: descriptor, loop: loop, onClose: connectionClosed)
+        let localPort = kind == .tls ? tlsPort : port
+        let endpoints = ClientEntrance.Endpoints(
+            peer: address.hostBytes.withUnsafeBytes { NetworkAddress(networkBytes: $0) },
+            peerPort: UInt16(truncatingIfNeeded: address.port), localPort: UInt16(truncatingIfNeeded: localPort ?? 0))
+        entrance.enter(socket, endpoints, speaking: kind)
     }
 
     /// Whose turn it is; used on the accepting loop only.
@@ -164,22 +225,39 @@ public final class Proxy: Sendable {
         }
     }
 
+    /// How long a client that does not answer the goodbye of TLS or HTTP/2 holds up a stop without requests.
+    private static let farewell = Duration.seconds(1)
+
     /// Waits for requests in flight, up to the shutdown limit.
     private func drain() async {
+        // First of all no new streams: a request that comes before the client has understood is served.
+        for bound in entrances { bound.eventLoop.execute { bound.value.quiesce() } }
         for bound in loops { bound.eventLoop.execute { bound.value.stop() } }
-        let deadline = ContinuousClock.now + options.timeouts.shutdown
+        let begin = ContinuousClock.now
+        let deadline = begin + options.timeouts.shutdown
+        var lastRequest = begin
         while ContinuousClock.now < deadline {
-            var open = 0
-            for bound in loops {
-                open += (try? await bound.eventLoop.submit { bound.value.connectionCount }.get()) ?? 0
+            let requests = await sum(loops) { $0.connectionCount }
+            if requests > 0 { lastRequest = .now }
+            if requests == 0 {
+                if await sum(entrances, { $0.count }) == 0 || ContinuousClock.now - lastRequest > Self.farewell {
+                    break
+                }
             }
-            if open == 0 { return }
             try? await Task.sleep(for: .milliseconds(20))
         }
-        logger.warning("requests still in flight are cut off", metadata: ["limit": "\(options.timeouts.shutdown)"])
-        for bound in loops {
-            try? await bound.eventLoop.submit { bound.value.closeEverything() }.get()
+        if await sum(loops, { $0.connectionCount }) > 0 {
+            logger.warning(
+                "requests still in flight are cut off", metadata: ["limit": "\(options.timeouts.shutdown)"])
         }
+        for bound in loops { try? await bound.eventLoop.submit { bound.value.closeEverything() }.get() }
+        for bound in entrances { try? await bound.eventLoop.submit { bound.value.closeEverything() }.get() }
+    }
+
+    private func sum<Each>(_ all: [NIOLoopBound<Each>], _ count: @escaping @Sendable (Each) -> Int) async -> Int {
+        var total = 0
+        for bound in all { total += (try? await bound.eventLoop.submit { count(bound.value) }.get()) ?? 0 }
+        return total
     }
 
     // MARK: Periodic work
@@ -194,27 +272,47 @@ public final class Proxy: Sendable {
                     bound.value.tick()
                 })
         }
-        guard let first = loops.first else { return tasks }
+        return tasks
+    }
+
+    /// Checks are few and far between: they run on a loop of NIO's own, whose results go to every loop here.
+    private func startHealthChecks() async {
         let all = loops
         let options = options.health
-        // Checks are few and far between: they run on a loop of NIO's own, whose result goes to every loop here.
         let checking = MultiThreadedEventLoopGroup.singleton.next()
-        let monitor = checking.submit {
+        let tls = upstreamTLS
+        let monitor = try? await checking.submit {
             NIOLoopBound(
-                HealthMonitor(options: options, eventLoop: checking) { name, healthy, reason in
-                    for bound in all {
-                        bound.eventLoop.execute {
-                            bound.value.healthChecked(name, healthy: healthy, reason: reason)
+                HealthMonitor(
+                    options: options, eventLoop: checking,
+                    transport: { instance in
+                        let origin = InstanceOrigin(url: instance.url)
+                        return origin.isSecure ? try tls.handlers(host: origin.host) : []
+                    },
+                    report: { name, healthy, reason in
+                        for bound in all {
+                            bound.eventLoop.execute {
+                                bound.value.healthChecked(name, healthy: healthy, reason: reason)
+                            }
                         }
-                    }
-                }, eventLoop: checking)
+                    }), eventLoop: checking)
+        }.get()
+        guard let monitor else { return }
+        let reference = HealthMonitorReference(monitor: monitor)
+        state.withLock { $0.monitor = reference }
+        reference.watch(self.options.instances)
+    }
+
+    /// Follows the files of certificates and keys.
+    private func followCertificates() async {
+        let (contexts, upstream) = (tlsContexts, upstreamTLS)
+        let interval = options.tls?.reloadInterval ?? .seconds(5)
+        while (try? await Task.sleep(for: interval)) != nil {
+            try? await NIOThreadPool.singleton.runIfActive {
+                contexts?.reloadIfChanged()
+                upstream.reloadIfChanged()
+            }
         }
-        tasks.append(
-            first.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: TimeAmount(options.interval)) { _ in
-                let instances = first.value.table.table.instances
-                monitor.whenSuccess { $0.value.checkAll(instances) }
-            })
-        return tasks
     }
 
     // MARK: Control
@@ -251,7 +349,16 @@ public final class Proxy: Sendable {
         logger.info(
             "routing table",
             metadata: ["epoch": "\(table.epoch)", "phase": "\(table.phase)", "ramp": "\(table.rampPercent)"])
+        if Self.needsTLS(table.instances) {
+            let upstream = upstreamTLS
+            do {
+                try await NIOThreadPool.singleton.runIfActive { try upstream.load() }
+            } catch {
+                logger.error("instances with TLS cannot be reached: \(error)")
+            }
+        }
         for bound in loops { bound.eventLoop.execute { bound.value.apply(table) } }
+        state.withLock { $0.monitor }?.watch(table.instances)
     }
 
     /// Follows the coordinator's tables by long polls.
@@ -299,6 +406,33 @@ public final class Proxy: Sendable {
             parts, name: options.name, incarnation: incarnation,
             listen: "\(options.listenHost):\(port ?? options.listenPort)", acknowledged: board.acknowledged,
             applied: state.withLock { $0.table?.epoch })
+    }
+}
+
+/// An address that cannot be listened on.
+public struct ListenFailure: Error, Equatable, CustomStringConvertible {
+    /// Where it is configured: `listen` or `tls.listen`.
+    public var key: String
+    /// `HOST:PORT`.
+    public var address: String
+    /// `errno`, or 0 for a name that could not be resolved.
+    public var code: Int32
+
+    public var description: String { "\(key): \(SocketFailure(code: code, operation: "listen on \(address)"))" }
+}
+
+/// The health checks, from other threads.
+private struct HealthMonitorReference: Sendable {
+    let monitor: NIOLoopBound<HealthMonitor>
+
+    func watch(_ instances: [RoutingTable.Instance]) {
+        let monitor = monitor
+        monitor.eventLoop.execute { monitor.value.watch(instances) }
+    }
+
+    func stop() {
+        let monitor = monitor
+        monitor.eventLoop.execute { monitor.value.stop() }
     }
 }
 

@@ -16,6 +16,7 @@ final class ProxyLoop {
     let store: any SessionStore
     let clock: WallClock
     let logger: Logger
+    private let upstreamTLS: UpstreamTLSSource
 
     private(set) var table: LoopTable
     private var pools: [String: UpstreamPool] = [:]
@@ -54,7 +55,7 @@ final class ProxyLoop {
     private(set) var fleet = FleetCondition()
     private var nextComparison: NIODeadline
     private var random: UInt64
-    let totalTimeout: TimeAmount?
+    let waits: Waits
     /// `Via` in responses; nil: none.
     let responseVia: [UInt8]?
     /// Requests carry lines about the client's certificate, and nobody else's.
@@ -70,7 +71,7 @@ final class ProxyLoop {
     init(
         eventLoop: SocketLoop, options: ProxyOptions, store: any SessionStore, clock: @escaping WallClock,
         logger: Logger, provisional: RoutingTable, seed: UInt64, pendingLogouts: PendingLogouts,
-        rateLimiter: RateLimiter? = nil,
+        rateLimiter: RateLimiter? = nil, upstreamTLS: UpstreamTLSSource,
         acknowledgementMayHaveMoved: @escaping @Sendable (Epoch?) -> Void
     ) {
         self.eventLoop = eventLoop
@@ -78,6 +79,7 @@ final class ProxyLoop {
         self.store = store
         self.clock = clock
         self.logger = logger
+        self.upstreamTLS = upstreamTLS
         self.acknowledgementMayHaveMoved = acknowledgementMayHaveMoved
         forwardingPolicy = ForwardingPolicy(options.forwarding)
         marks = MarkReader(session: options.session, affinity: options.affinity)
@@ -87,7 +89,7 @@ final class ProxyLoop {
         self.rateLimiter = rateLimiter
         nextComparison = eventLoop.tickTime + TimeAmount(options.resilience.ejection.interval)
         random = StableHash.mix(seed)
-        totalTimeout = options.timeouts.total.map { TimeAmount($0) }
+        waits = Waits(options.timeouts)
         responseVia = forwardingPolicy.additions.contains(.viaInResponses) ? forwardingPolicy.pseudonym : nil
         tellsClientCertificates = options.tls.map { $0.clientCertificateHeader != .none } ?? false
         self.pendingLogouts = pendingLogouts
@@ -136,15 +138,15 @@ final class ProxyLoop {
 
     private func makeTable(_ table: RoutingTable, isProvisional: Bool) -> LoopTable {
         let pools = table.instances.map { instance in
-            let endpoint = InstanceAddress(url: instance.url)
-            let slot = observer.slot(of: instance.name, host: endpoint.host, port: endpoint.port)
-            if let pool = self.pools[instance.name], pool.host == endpoint.host, pool.port == endpoint.port {
+            let origin = InstanceOrigin(url: instance.url)
+            let slot = observer.slot(of: instance.name, host: origin.host, port: origin.port)
+            if let pool = self.pools[instance.name], pool.origin == origin {
                 pool.update(weight: instance.weight)
                 return pool
             }
             let pool = UpstreamPool(
-                name: instance.name, host: endpoint.host, port: endpoint.port, weight: instance.weight,
-                eventLoop: eventLoop, limits: options.limits, timeouts: options.timeouts,
+                name: instance.name, origin: origin, weight: instance.weight, eventLoop: eventLoop,
+                limits: options.limits, timeouts: options.timeouts, tls: upstreamTLS,
                 condition: InstanceCondition(options: options.resilience), metricsSlot: slot)
             self.pools[instance.name] = pool
             return pool
@@ -357,32 +359,9 @@ final class ProxyLoop {
                 name: pool.name,
                 health: pool.condition.activeHealth == nil && pool.condition.mayTakeNewWork
                     ? .unknown : (pool.condition.mayTakeNewWork ? .healthy : .unhealthy),
-                reason: pool.condition.mayTakeNewWork ? nil : pool.condition.reason,
+                reason: pool.condition.mayTakeNewWork ? nil : pool.unavailability,
                 inFlight: pool.inFlight,
                 requests: pool.requests)
-        }
-    }
-}
-
-/// Host and port of an instance's `http://HOST:PORT` address. The configuration has checked the form; what still
-/// cannot be read becomes an address that refuses connections, and health checks say so.
-struct InstanceAddress {
-    var host: String
-    var port: Int
-
-    init(url: String) {
-        var rest = Substring(url)
-        if rest.hasPrefix("http://") { rest = rest.dropFirst(7) }
-        rest = rest.prefix { $0 != "/" }
-        if rest.first == "[", let bracket = rest.firstIndex(of: "]") {
-            host = String(rest[rest.index(after: rest.startIndex)..<bracket])
-            port = Int(rest[rest.index(after: bracket)...].dropFirst()) ?? 80
-        } else if let colon = rest.lastIndex(of: ":") {
-            host = String(rest[..<colon])
-            port = Int(rest[rest.index(after: colon)...]) ?? 0
-        } else {
-            host = String(rest)
-            port = 80
         }
     }
 }

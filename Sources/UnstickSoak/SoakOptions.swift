@@ -1,8 +1,12 @@
 /// What a soak does: which addresses it drives, how hard, and for how long.
 public struct SoakOptions: Sendable {
-    /// Where the application is reached: `http://HOST[:PORT][/PREFIX]`, at least one, at most 64. All are the same
-    /// application to a client: its cookies go to each of them.
+    /// Where the application is reached: `http://HOST[:PORT][/PREFIX]` or `https://…`, at least one, at most 64. All are
+    /// the same application to a client: its cookies go to each of them.
     public var urls: [String]
+    /// A PEM file of the authorities for `https` addresses; nil: the system's.
+    public var authorityFile: String?
+    /// Takes any certificate of `https` addresses.
+    public var verifiesCertificates = true
     /// Whether every client walks through all addresses, one a request; otherwise each client stays at one.
     public var alternateURLs = false
     /// 1 to 10 000.
@@ -127,8 +131,9 @@ public enum SoakError: Error, Sendable, Equatable, CustomStringConvertible {
     }
 }
 
-/// `http://HOST[:PORT][/PREFIX]`, taken apart.
+/// `http://HOST[:PORT][/PREFIX]` or `https://…`, taken apart.
 package struct SoakAddress: Sendable, Equatable {
+    package var isSecure: Bool
     package var host: String
     package var port: Int
     /// What `Host` says.
@@ -137,10 +142,11 @@ package struct SoakAddress: Sendable, Equatable {
     package var prefix: String
 
     package init(_ url: String) throws(SoakError) {
-        guard url.lowercased().hasPrefix("http://") else {
-            throw SoakError.badURL(url, reason: "expected http:// (a soak stands behind TLS)")
+        isSecure = url.lowercased().hasPrefix("https://")
+        guard isSecure || url.lowercased().hasPrefix("http://") else {
+            throw SoakError.badURL(url, reason: "expected http:// or https://")
         }
-        let rest = url.dropFirst("http://".count)
+        let rest = url.dropFirst(isSecure ? "https://".count : "http://".count)
         guard rest.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }), !rest.contains(where: { "?#@\\".contains($0) }) else {
             throw SoakError.badURL(url, reason: "expected host, port and path only")
         }
@@ -150,7 +156,7 @@ package struct SoakAddress: Sendable, Equatable {
         while path.hasSuffix("/") { path.removeLast() }
         prefix = String(path)
 
-        var portText: Substring = "80"
+        var portText: Substring = isSecure ? "443" : "80"
         if authority.hasPrefix("[") {
             guard let bracket = authority.firstIndex(of: "]") else {
                 throw SoakError.badURL(url, reason: "the bracket of the IPv6 address is not closed")

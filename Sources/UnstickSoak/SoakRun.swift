@@ -95,7 +95,7 @@ public final class SoakRun: Sendable {
     }
 
     private func run(on group: MultiThreadedEventLoopGroup, addresses: [SoakAddress]) async throws -> SoakReport {
-        let context = SoakContext(
+        let context = try SoakContext(
             options: options, addresses: addresses, start: .now(), startUnixSeconds: Int64(time(nil)))
         let loops = Array(group.makeIterator())
         var shards: [NIOLoopBound<SoakShard>] = []

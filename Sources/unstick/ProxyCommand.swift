@@ -39,11 +39,10 @@ struct ProxyCommand: AsyncParsableCommand {
             address: "http://\(endpoint)",
             token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) })
         let observation = try ObservationParts(configuration)
-        let proxy = try await Proxy(
-            options: configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
-            link: HTTPCoordinatorLink(client: client),
-            logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
-        var parts: [Serving.Part] = [.proxy(proxy, configuration)]
+        let proxy = try await Proxy.configured(
+            configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
+            link: HTTPCoordinatorLink(client: client), configuration)
+        var parts: [Serving.Part] = [.proxy(proxy, configuration), .hangup(observation, proxy)]
         if let admin = ProxyAdmin(configuration, proxy: proxy) { parts.append(.proxyAdmin(admin)) }
         let serving = Serving(parts: parts + observation.parts, logger: logger)
         let result = await Result {

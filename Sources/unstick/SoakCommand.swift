@@ -42,6 +42,12 @@ struct SoakCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long an answer may take.", valueName: "duration"), transform: TimeSpan.argument)
     var requestTimeout: TimeSpan?
 
+    @Option(help: ArgumentHelp("Authorities of https addresses, PEM. Default: the system's.", valueName: "path"))
+    var caFile: String?
+
+    @Flag(help: "Take any certificate of https addresses.")
+    var insecure = false
+
     @OptionGroup var output: OutputOptions
 
     var options: SoakOptions {
@@ -51,12 +57,16 @@ struct SoakCommand: AsyncParsableCommand {
         options.parallel = parallel == 1 ? .none : sameKey ? .sameKey(parallel) : .distinctKeys(parallel)
         options.targetRate = rate
         options.seed = seed
+        options.authorityFile = caFile
+        options.verifiesCertificates = !insecure
         if let requestTimeout { options.requestTimeout = requestTimeout.duration }
         return options
     }
 
     func validate() throws {
-        guard !url.isEmpty else { throw ValidationError("--url is missing: expected http://HOST:PORT") }
+        guard !url.isEmpty else {
+            throw ValidationError("--url is missing: expected http://HOST:PORT or https://HOST:PORT")
+        }
         guard (1...64).contains(parallel) else { throw ValidationError("--parallel \(parallel): expected 1 to 64") }
         if sameKey, parallel == 1 { throw ValidationError("--same-key goes with --parallel 2 and more") }
     }

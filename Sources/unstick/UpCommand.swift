@@ -39,14 +39,14 @@ struct UpCommand: AsyncParsableCommand {
         let plane = try ControlPlane(
             configuration, store: store, secret: secret, allowances: allowances.value, clock: SystemClock.wall,
             companion: companion)
-        let proxy = try await Proxy(
-            options: configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
-            link: plane.coordinator,
-            logger: configuration.log.logger("unstick.proxy"), clock: SystemClock.wall)
+        let proxy = try await Proxy.configured(
+            configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
+            link: plane.coordinator, configuration)
         companion.proxy.withLock { $0 = proxy }
         let serving = Serving(
             parts: [
                 .proxy(proxy, configuration), .admin(plane.api, configuration), .coordinator(plane.coordinator),
+                .hangup(observation, proxy),
             ] + observation.parts, logger: logger)
         let result = await Result {
             try await serving.run {

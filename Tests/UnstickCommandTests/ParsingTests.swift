@@ -138,7 +138,7 @@ struct ParsingTests {
 
     @Test("an address that a soak cannot use is wrong usage too, found before the first request")
     func soakAddress() async throws {
-        let command = try parse(SoakCommand.self, "soak --url https://a:1 --duration 1s")
+        let command = try parse(SoakCommand.self, "soak --url ftp://a:1 --duration 1s")
         await #expect { try await command.run() } throws: { ($0 as? CommandFailure)?.status == .usage }
     }
 

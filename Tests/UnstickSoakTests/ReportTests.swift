@@ -142,7 +142,7 @@ struct ReportTests {
     @Test(
         "addresses that are refused",
         arguments: [
-            "", "localhost", "https://a", "http://", "http://:80", "http://a:0", "http://a:x", "http://a/?q",
+            "", "localhost", "ftp://a", "https://", "http://", "http://:80", "http://a:0", "http://a:x", "http://a/?q",
             "http://u@a", "http://::1", "http://[::1",
         ])
     func badAddress(url: String) {

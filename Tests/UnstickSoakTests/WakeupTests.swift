@@ -12,7 +12,7 @@ struct WakeupTests {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let ran = loop.makePromise(of: [String].self)
         loop.execute {
-            let lane = SoakLane(index: 0, loop: loop, addresses: 1, requestTimeout: .seconds(1))
+            let lane = SoakLane(index: 0, loop: loop, addresses: 1, requestTimeout: .seconds(1), tls: nil)
             var events: [String] = []
             let due = NIODeadline.now()
             _ = loop.assumeIsolated().scheduleTask(deadline: due) {
@@ -30,7 +30,7 @@ struct WakeupTests {
         let loop = MultiThreadedEventLoopGroup.singleton.next()
         let ran = loop.makePromise(of: Bool.self)
         loop.execute {
-            let lane = SoakLane(index: 0, loop: loop, addresses: 1, requestTimeout: .seconds(1))
+            let lane = SoakLane(index: 0, loop: loop, addresses: 1, requestTimeout: .seconds(1), tls: nil)
             lane.wake(at: .now()) { ran.succeed(lane.isAsleep) }
         }
         #expect(try await ran.futureResult.get() == false)

@@ -41,12 +41,17 @@ struct BridgeClient: Sendable {
     }
 
     private let http: HTTPClient
+    private let named: NamedInstanceClients?
     private let secret: BridgeSecret
     private let clock: WallClock
     private let limits: Limits
 
-    init(http: HTTPClient, secret: BridgeSecret, clock: @escaping WallClock, limits: Limits = Limits()) {
+    init(
+        http: HTTPClient, named: NamedInstanceClients? = nil, secret: BridgeSecret, clock: @escaping WallClock,
+        limits: Limits = Limits()
+    ) {
         self.http = http
+        self.named = named
         self.secret = secret
         self.clock = clock
         self.limits = limits
@@ -211,13 +216,15 @@ struct BridgeClient: Sendable {
             let authentication = body.withUnsafeReadableBytes {
                 secret.endpointAuthentication(method: method, target: target, seconds: clock().seconds, body: $0)
             }
-            var request = HTTPClientRequest(url: instance.url + target)
+            let route = named?.route(to: instance.url)
+            var request = HTTPClientRequest(url: (route?.url ?? instance.url) + target)
+            if let route { request.headers.add(name: "Host", value: route.authority) }
             request.method = HTTPMethod(rawValue: method)
             request.headers.add(name: BridgeHeader.authentication, value: authentication)
             for (name, value) in headers { request.headers.add(name: name, value: value) }
             if method == "PUT" { request.body = .bytes(body) }
             do {
-                return try await perform(request, bytesMax: bytesMax, deadline: deadline)
+                return try await perform(request, with: route?.client ?? http, bytesMax: bytesMax, deadline: deadline)
             } catch let error as HTTPClientError where error == .remoteConnectionClosed && attempt == 1 {
                 // The instance closed an idle connection just as we used it; everything here may be asked twice.
                 attempt += 1
@@ -229,7 +236,7 @@ struct BridgeClient: Sendable {
 
     /// The client's own deadline ends with the response head; a body that stalls needs one around the whole.
     private func perform(
-        _ request: HTTPClientRequest, bytesMax: Int, deadline: Duration
+        _ request: HTTPClientRequest, with http: HTTPClient, bytesMax: Int, deadline: Duration
     ) async throws -> Answer {
         try await withThrowingTaskGroup(of: Answer?.self) { group in
             group.addTask {
@@ -278,6 +285,7 @@ struct BridgeClient: Sendable {
         var configuration = HTTPClient.Configuration()
         // A redirect would carry our signature, and the question for a session, elsewhere.
         configuration.redirectConfiguration = .disallow
+        configuration.httpVersion = .http1Only
         configuration.decompression = .disabled
         configuration.timeout.connect = .seconds(3)
         configuration.connectionPool.idleTimeout = .seconds(20)

@@ -44,13 +44,14 @@ public struct Verifier: VerificationService {
 
     /// - Parameters:
     ///   - http: made with ``httpConfiguration``; the caller shuts it down.
+    ///   - named: for `https` instances whose certificates are for another name than their URL's; nil: `http` for all.
     ///   - clock: for signatures, which are valid for 60 s around it, and for the expiry of what is saved.
     public init(
-        store: any SessionStore, http: HTTPClient, secret: BridgeSecret, eventLoopGroup: any EventLoopGroup,
-        clock: @escaping WallClock
+        store: any SessionStore, http: HTTPClient, named: NamedInstanceClients? = nil, secret: BridgeSecret,
+        eventLoopGroup: any EventLoopGroup, clock: @escaping WallClock
     ) {
         self.init(
-            store: store, bridge: BridgeClient(http: http, secret: secret, clock: clock), secret: secret,
+            store: store, bridge: BridgeClient(http: http, named: named, secret: secret, clock: clock), secret: secret,
             eventLoopGroup: eventLoopGroup, clock: clock)
     }
 

@@ -84,7 +84,7 @@ final class EndpointExchange: UpstreamDelegate {
     private func start(fresh: Bool) {
         if timeout == nil {
             let bound = NIOLoopBound(self, eventLoop: loop.eventLoop)
-            timeout = loop.eventLoop.scheduleTask(in: TimeAmount(loop.options.timeouts.store)) {
+            timeout = loop.eventLoop.scheduleTask(in: loop.waits.store) {
                 bound.value.finish(.failure(.timedOut), reusable: false)
             }
         }

@@ -67,7 +67,7 @@ final class HealthCheckHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        finish(context, "\(error)")
+        finish(context, UpstreamTLS.reason(of: error))
     }
 
     private func finish(_ context: ChannelHandlerContext, _ reason: String?) {

@@ -72,9 +72,6 @@ final class HealthMonitor {
         }
     }
 
-    /// ``watch(_:)`` under the name that the present caller uses.
-    func checkAll(_ instances: [RoutingTable.Instance]) { watch(instances) }
-
     private func check(_ name: String) {
         guard let path = options.path, let entry = watched[name], entry.check == nil else { return }
         lastCheck &+= 1
@@ -84,11 +81,11 @@ final class HealthMonitor {
         let pause = schedule.pause(isHealthy: entry.state.isHealthy)
         watched[name]?.timer = eventLoop.scheduleTask(in: pause) { bound.value.pauseEnded(name) }
 
-        let address = InstanceAddress(url: entry.instance.url)
+        let origin = InstanceOrigin(url: entry.instance.url)
         let timeout = TimeAmount(options.timeout)
         let question = HealthCheckHandler.Question(
-            host: options.host ?? "\(address.host.contains(":") ? "[\(address.host)]" : address.host):\(address.port)",
-            path: path, statuses: options.statuses, timeout: timeout, deadline: .now() + timeout)
+            host: options.host ?? origin.authority, path: path, statuses: options.statuses, timeout: timeout,
+            deadline: .now() + timeout)
         let instance = entry.instance
         ClientBootstrap(group: eventLoop)
             .connectTimeout(timeout)
@@ -102,13 +99,13 @@ final class HealthMonitor {
                         })
                 }
             }
-            .connect(host: address.host, port: address.port)
+            .connect(host: origin.host, port: origin.port)
             .whenFailure { error in
                 let reason =
                     switch error {
                     case let error as NIOConnectionError: error.connectionErrors.first.map { "\($0.error)" }
                     case ChannelError.connectTimeout: nil as String?
-                    default: "\(error)"
+                    default: UpstreamTLS.reason(of: error)
                     }
                 bound.value.finished(
                     name, check: number, reason: reason ?? "cannot connect within \(bound.value.options.timeout)")

@@ -26,7 +26,7 @@ final class ClientConnection: ByteStreamDelegate {
         self.stream = stream
         self.identity = identity
         self.security = security
-        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+        deadline = loop.now + loop.waits.idle
     }
 
     // MARK: While idle
@@ -49,7 +49,7 @@ final class ClientConnection: ByteStreamDelegate {
     func becomeIdle() {
         exchange = nil
         stream.delegate = self
-        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+        deadline = loop.now + loop.waits.idle
     }
 
     /// The exchange has ended the connection or goes on without it.
@@ -76,6 +76,7 @@ final class ClientConnection: ByteStreamDelegate {
 
     private func close() {
         loop.remove(self)
-        stream.close()
+        // Nothing is unsent or unread; TLS says goodbye.
+        stream.finish(lingers: false)
     }
 }

@@ -31,7 +31,7 @@ extension Exchange {
         upstreamReadsPaused = false
         pool.requestStarted()
         stage = .forwarding
-        deadline = loop.now + TimeAmount(loop.options.timeouts.response)
+        deadline = loop.now + loop.waits.response
         observation.connected.ended = loop.now.uptimeNanoseconds
         observation.answered.began = loop.now.uptimeNanoseconds
         let lines = addedLines()
@@ -61,7 +61,7 @@ extension Exchange {
         }
         guard !requestBodyDone, upstream === connection else { return }
         startBodyRate()
-        deadline = loop.now + TimeAmount(loop.options.timeouts.clientBody)
+        deadline = loop.now + loop.waits.clientBody
         if input.readableBytes > 0 {
             pumpRequestBody()
         } else if request.expectsContinue, bodyReceived == 0, let client {
@@ -159,8 +159,7 @@ extension Exchange {
                 closes: true)
             return 0
         }
-        let timeouts = loop.options.timeouts
-        deadline = loop.now + TimeAmount(requestBodyDone ? timeouts.response : timeouts.clientBody)
+        deadline = loop.now + (requestBodyDone ? loop.waits.response : loop.waits.clientBody)
         bodyRate?.received(consumed)
         guard consumed > 0 else {
             upstream.send(head)
@@ -199,13 +198,13 @@ extension Exchange {
             input.writeBytes(bytes)
             return pauseClientIfNeeded()
         }
-        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        deadline = loop.now + loop.waits.stream
         upstream.send(bytes)
     }
 
     func pumpTunnel() {
         guard let upstream, input.readableBytes > 0, upstream.isWritable else { return }
-        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        deadline = loop.now + loop.waits.stream
         upstream.send(takeInput())
         pauseClientIfNeeded()
     }

@@ -47,7 +47,7 @@ extension Exchange {
     private func headIsIncomplete() {
         guard !headBegun else { return }
         headBegun = true
-        deadline = loop.now + TimeAmount(loop.options.timeouts.clientHead)
+        deadline = loop.now + loop.waits.clientHead
     }
 
     private func refuseHead(_ error: HTTPWireError) {
@@ -79,7 +79,7 @@ extension Exchange {
                 connection.identity.resolved(for: request, of: $0, under: loop.forwardingPolicy)
             }
         }
-        if let total = loop.totalTimeout { totalDeadline = started + total }
+        if let total = loop.waits.total { totalDeadline = started + total }
         if let refusal = startBody() ?? rateLimitRefusal() {
             requestBodyDone = request.framing.isEmpty
             return answer(
@@ -92,7 +92,7 @@ extension Exchange {
         loop.requestBegan(under: table)
         ledgerOpen = true
         stage = .deciding
-        deadline = started + TimeAmount(loop.options.timeouts.response)
+        deadline = started + loop.waits.response
         route()
     }
 

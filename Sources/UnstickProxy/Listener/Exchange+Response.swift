@@ -157,7 +157,7 @@ extension Exchange {
 
     private func mirror(_ word: BridgeResponse, inlineState: ByteBuffer?) {
         let serial = serial
-        deadline = loop.now + TimeAmount(loop.options.timeouts.store) + .seconds(5)
+        deadline = loop.now + loop.waits.store + .seconds(5)
         observation.mirrored.began = loop.now.uptimeNanoseconds
         loop.mirror(word, inlineState: inlineState, in: mirrorContext()) { verdict in
             guard self.serial == serial else { return }
@@ -279,7 +279,7 @@ extension Exchange {
     private func releaseHead(_ head: UnsafeRawBufferPointer, rest: UnsafeRawBufferPointer) {
         endGraceUnlessLate()
         guard let client else { return finishWithoutClient(rest) }
-        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        deadline = loop.now + loop.waits.stream
         if response.status == 101 {
             stage = .tunneling
             totalDeadline = .distantFuture
@@ -312,7 +312,7 @@ extension Exchange {
     private func finishWithoutClient(_ rest: UnsafeRawBufferPointer) {
         guard late != nil else { return end() }
         stage = .streaming
-        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        deadline = loop.now + loop.waits.stream
         if upstreamReadsPaused {
             upstreamReadsPaused = false
             upstream?.setReading(true)
@@ -345,7 +345,7 @@ extension Exchange {
             client?.send(head)
             return abort()
         }
-        if part.consumed > 0 { deadline = loop.now + TimeAmount(loop.options.timeouts.stream) }
+        if part.consumed > 0 { deadline = loop.now + loop.waits.stream }
         let content = UnsafeRawBufferPointer(rebasing: bytes[..<part.forwarded])
         if part.isComplete, let word = late {
             // The end is held. The head may go.
@@ -427,7 +427,7 @@ extension Exchange {
 
     private func passOnTunnel(_ bytes: UnsafeRawBufferPointer) {
         guard let client else { return }
-        deadline = loop.now + TimeAmount(loop.options.timeouts.stream)
+        deadline = loop.now + loop.waits.stream
         client.send(bytes)
         observation.bytesOut &+= UInt64(bytes.count)
         if !client.isWritable { streamWritabilityChanged(isWritable: false) }
@@ -439,7 +439,7 @@ extension Exchange {
     private func mirrorLate(_ word: BridgeResponse) {
         guard case .late(let id) = word.answer else { return releaseEnd() }
         stage = .mirroringLate
-        deadline = loop.now + TimeAmount(loop.options.timeouts.store) + .seconds(5)
+        deadline = loop.now + loop.waits.store + .seconds(5)
         let serial = serial
         BridgeEndpoints.export(id, pool: pool, loop: loop) { result in
             guard self.serial == serial else { return }

@@ -238,7 +238,7 @@ extension Exchange {
             observation.retries &+= 1
             loop.observer.metrics.retried(reason)
             stage = .deciding
-            deadline = loop.now + TimeAmount(loop.options.timeouts.response)
+            deadline = loop.now + loop.waits.response
             switch target {
             case .anotherInstance:
                 tried.insert(served)

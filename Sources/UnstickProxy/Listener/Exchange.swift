@@ -145,7 +145,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         identity = connection.identity
         clientReadsPaused = false
         stage = .readingHead
-        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+        deadline = loop.now + loop.waits.idle
     }
 
     /// The connection is no longer served from here.
@@ -375,7 +375,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     func nextRequest() {
         reset()
         stage = .readingHead
-        deadline = loop.now + TimeAmount(loop.options.timeouts.idle)
+        deadline = loop.now + loop.waits.idle
         guard client != nil else { return end() }
         if loop.isStopping { return abort() }
         if input.readableBytes > 0 { readKeptHeads() }

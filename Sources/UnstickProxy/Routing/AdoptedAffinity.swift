@@ -91,8 +91,7 @@ public struct AdoptedAffinity: Sendable, Equatable {
         case .value, .haproxyInsert, .haproxyPrefix, .route: return instance.name
         case .traefik: return instance.url
         case .haproxyDynamic, .nginxSticky, .nginxStickyModule, .nginxHash, .ingressNginx, .envoy, .caddy:
-            let address = InstanceAddress(url: instance.url)
-            return "\(address.host.contains(":") ? "[\(address.host)]" : address.host):\(address.port)"
+            return InstanceOrigin(url: instance.url).authority
         }
     }
 

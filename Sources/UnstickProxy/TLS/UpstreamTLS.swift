@@ -1,6 +1,6 @@
 import Logging
 import NIOCore
-import NIOSSL
+package import NIOSSL
 import Synchronization
 
 /// Handlers for TLS connections to instances, kept up with the files of authorities and client certificate.
@@ -45,6 +45,24 @@ final class UpstreamTLS: Sendable {
             }
         }
         return [handler]
+    }
+
+    /// Why a handshake has failed, as the end of "web-1: …".
+    static func reason(of error: any Error) -> String {
+        switch error {
+        case let error as WrongName: return error.description
+        case let error as TLSFileError: return "\(error)"
+        case let error as NIOSSLExtraError where error == .failedToValidateHostname:
+            return "the instance's certificate is not for its address"
+        case NIOSSLError.uncleanShutdown: return "closed the connection without an answer"
+        case NIOSSLError.handshakeFailed(let cause):
+            let text = "\(cause)"
+            // The library has no case of its own for it (BoringSSL's err_data).
+            if text.contains("CERTIFICATE_VERIFY_FAILED") { return "the instance's certificate cannot be verified" }
+            if text.contains("WRONG_VERSION_NUMBER") { return "the instance does not answer with TLS" }
+            return "the TLS handshake has failed: \(text)"
+        default: return "\(error)"
+        }
     }
 
     /// The certificate shows no such name.
@@ -107,6 +125,19 @@ final class UpstreamTLS: Sendable {
     }
 
     private static func load(_ options: ProxyOptions.UpstreamTLS) throws(TLSFileError) -> NIOSSLContext {
+        let configuration = try configuration(options)
+        do {
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            guard let certificate = options.certificate else {
+                throw TLSFileError("the system's authorities", "cannot be loaded: \(error)")
+            }
+            throw TLSFileError(certificate.keyFile, "does not fit the certificate in '\(certificate.chainFile)'")
+        }
+    }
+
+    /// Reads the files. Blocks: not on an event loop.
+    static func configuration(_ options: ProxyOptions.UpstreamTLS) throws(TLSFileError) -> TLSConfiguration {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = options.minimumVersion.library
         configuration.applicationProtocols = ["http/1.1"]
@@ -123,13 +154,11 @@ final class UpstreamTLS: Sendable {
                 .map { .certificate($0) }
             configuration.privateKey = .privateKey(try CertificateFiles.privateKey(certificate.keyFile).key)
         }
-        do {
-            return try NIOSSLContext(configuration: configuration)
-        } catch {
-            guard let certificate = options.certificate else {
-                throw TLSFileError("the system's authorities", "cannot be loaded: \(error)")
-            }
-            throw TLSFileError(certificate.keyFile, "does not fit the certificate in '\(certificate.chainFile)'")
-        }
+        return configuration
     }
+}
+
+extension ProxyOptions.UpstreamTLS {
+    /// The same settings for another client of instances, such as the coordinator's. Reads the files; blocks.
+    package func configuration() throws(TLSFileError) -> TLSConfiguration { try UpstreamTLS.configuration(self) }
 }

@@ -12,13 +12,13 @@ enum UpstreamUnavailable: Error {
 /// One instance as one event loop sees it: its connections, its load, its health.
 final class UpstreamPool {
     let name: String
-    let host: String
-    let port: Int
+    let origin: InstanceOrigin
     let authority: String
     private(set) var weight: Int
     private let eventLoop: SocketLoop
     private let limits: ProxyOptions.Limits
     private let timeouts: ProxyOptions.Timeouts
+    private let tls: UpstreamTLSSource
 
     /// Most recently used last: the hot ones stay warm, the cold ones time out.
     private var idle: [UpstreamConnection] = []
@@ -34,6 +34,8 @@ final class UpstreamPool {
     private(set) var requests: UInt64 = 0
     /// What checks, breaker and ejection say of the instance.
     var condition: InstanceCondition
+    /// What came between the last try to connect and a connection; nil when there is nothing to tell.
+    private(set) var lastConnectFailure: String?
     /// Whether it may be chosen for work that any instance may do; kept by ``ProxyLoop``, which knows its peers.
     var isHealthy = true
     /// Where ``LoopMetrics`` counts for it.
@@ -47,19 +49,19 @@ final class UpstreamPool {
     }
 
     init(
-        name: String, host: String, port: Int, weight: Int, eventLoop: SocketLoop, limits: ProxyOptions.Limits,
-        timeouts: ProxyOptions.Timeouts, condition: InstanceCondition, metricsSlot: UInt16
+        name: String, origin: InstanceOrigin, weight: Int, eventLoop: SocketLoop, limits: ProxyOptions.Limits,
+        timeouts: ProxyOptions.Timeouts, tls: UpstreamTLSSource, condition: InstanceCondition, metricsSlot: UInt16
     ) {
         self.condition = condition
         self.metricsSlot = metricsSlot
         self.name = name
-        self.host = host
-        self.port = port
-        authority = "\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        self.origin = origin
+        authority = origin.authority
         self.weight = weight
         self.eventLoop = eventLoop
         self.limits = limits
         self.timeouts = timeouts
+        self.tls = tls
     }
 
     func update(weight: Int) { self.weight = weight }
@@ -93,17 +95,53 @@ final class UpstreamPool {
 
     private func connect(_ completion: @escaping (Result<UpstreamConnection, UpstreamUnavailable>) -> Void) {
         open += 1
-        eventLoop.connect(host: host, port: port, timeout: TimeAmount(timeouts.connect)) { result in
+        let timeout = TimeAmount(timeouts.connect)
+        let deadline = NIODeadline.now() + timeout
+        eventLoop.connect(host: origin.host, port: origin.port, timeout: timeout) { result in
             switch result {
             case .success(let socket):
-                self.connectionsOpened &+= 1
-                completion(.success(UpstreamConnection(pool: self, stream: socket)))
+                if self.origin.isSecure {
+                    self.secure(socket, until: deadline, completion)
+                } else {
+                    self.connected(socket, completion)
+                }
             case .failure(let error):
-                self.open -= 1
-                completion(.failure(error.isTimeout ? .timedOut : .refused))
-                self.serveWaiters()
+                self.connectFailed(error.isTimeout ? .timedOut : .refused, reason: nil, completion)
             }
         }
+    }
+
+    private func secure(
+        _ socket: Socket, until deadline: NIODeadline,
+        _ completion: @escaping (Result<UpstreamConnection, UpstreamUnavailable>) -> Void
+    ) {
+        UpstreamTLSStream.open(over: socket, host: origin.host, tls: tls, loop: eventLoop, deadline: deadline) {
+            result in
+            switch result {
+            case .success(let stream): self.connected(stream, completion)
+            case .failure(.timedOut):
+                self.connectFailed(.timedOut, reason: "the TLS handshake takes too long", completion)
+            case .failure(.refused(let reason)): self.connectFailed(.refused, reason: reason, completion)
+            }
+        }
+    }
+
+    private func connected(
+        _ stream: ByteStream, _ completion: (Result<UpstreamConnection, UpstreamUnavailable>) -> Void
+    ) {
+        connectionsOpened &+= 1
+        lastConnectFailure = nil
+        completion(.success(UpstreamConnection(pool: self, stream: stream)))
+    }
+
+    private func connectFailed(
+        _ failure: UpstreamUnavailable, reason: String?,
+        _ completion: (Result<UpstreamConnection, UpstreamUnavailable>) -> Void
+    ) {
+        open -= 1
+        if let reason { lastConnectFailure = reason }
+        completion(.failure(failure))
+        serveWaiters()
     }
 
     /// Takes a connection back whose response has been read to the end.
@@ -159,5 +197,11 @@ final class UpstreamPool {
 
     func requestEnded() {
         inFlight -= 1
+    }
+
+    /// Why it may not be chosen, for reports.
+    var unavailability: String? {
+        guard let cause = condition.reason else { return nil }
+        return lastConnectFailure.map { "\(cause) (\($0))" } ?? cause
     }
 }

@@ -67,7 +67,8 @@ final class SoakClient {
         paths = (prefixes.map { $0 + "/increment" }, prefixes.map { $0 + "/value" }, prefixes.map { $0 + "/logout" })
         lanes = (0..<options.parallel.lanes).map {
             SoakLane(
-                index: $0, loop: shard.loop, addresses: prefixes.count, requestTimeout: shard.context.requestTimeout)
+                index: $0, loop: shard.loop, addresses: prefixes.count, requestTimeout: shard.context.requestTimeout,
+                tls: shard.context.tls)
         }
     }
 

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 
 /// What a client asks for.
 enum SoakOperation: Equatable {
@@ -48,11 +49,13 @@ final class SoakLane {
 
     private let loop: any EventLoop
     private let connectTimeout: TimeAmount
+    private let tls: NIOSSLContext?
     private var connections: [SoakConnection?]
     /// Tells a late connection from the present one.
     private var exchangeNumber = 0
 
-    init(index: Int, loop: any EventLoop, addresses: Int, requestTimeout: TimeAmount) {
+    init(index: Int, loop: any EventLoop, addresses: Int, requestTimeout: TimeAmount, tls: NIOSSLContext?) {
+        self.tls = tls
         self.index = index
         self.loop = loop
         connectTimeout = min(requestTimeout, .seconds(5))
@@ -129,11 +132,18 @@ final class SoakLane {
     }
 
     private func connect(to address: SoakAddress) -> EventLoopFuture<any Channel> {
+        let tls = address.isSecure ? tls : nil
+        // An address has no place in the server name extension (RFC 6066 section 3).
+        let isLiteral = (try? SocketAddress(ipAddress: address.host, port: address.port)) != nil
         let bootstrap = ClientBootstrap(group: loop)
             .connectTimeout(connectTimeout)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
+                    if let tls {
+                        try pipeline.addHandler(
+                            NIOSSLClientHandler(context: tls, serverHostname: isLiteral ? nil : address.host))
+                    }
                     try pipeline.addHTTPClientHandlers(enableOutboundHeaderValidation: false)
                     try pipeline.addHandler(SoakConnection())
                 }

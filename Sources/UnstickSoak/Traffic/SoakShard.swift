@@ -1,4 +1,5 @@
 import NIOCore
+import NIOSSL
 import Synchronization
 
 /// What all clients of a run share.
@@ -12,8 +13,14 @@ final class SoakContext: Sendable {
     /// Unix time in seconds at `start`, for cookies that expire at a date.
     let startUnixSeconds: Int64
     let requestTimeout: TimeAmount
+    /// For `https` addresses; nil when there are none.
+    let tls: NIOSSLContext?
 
-    init(options: SoakOptions, addresses: [SoakAddress], start: NIODeadline, startUnixSeconds: Int64) {
+    /// - Throws: ``SoakError`` for a file of authorities that cannot be used.
+    init(
+        options: SoakOptions, addresses: [SoakAddress], start: NIODeadline, startUnixSeconds: Int64
+    ) throws(SoakError) {
+        tls = addresses.contains(where: \.isSecure) ? try Self.tls(options) : nil
         self.options = options
         self.addresses = addresses
         self.start = start
@@ -21,6 +28,21 @@ final class SoakContext: Sendable {
         requestTimeout = TimeAmount(options.requestTimeout)
         let hasKeys = if case .distinctKeys = options.parallel { true } else { false }
         figures = Mutex(RunFigures(clients: options.clients) { hasKeys ? "k\($0)" : "default" })
+    }
+
+    private static func tls(_ options: SoakOptions) throws(SoakError) -> NIOSSLContext {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.applicationProtocols = ["http/1.1"]
+        if !options.verifiesCertificates { configuration.certificateVerification = .none }
+        do {
+            if let file = options.authorityFile {
+                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(file))
+            }
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw SoakError.badOption(
+                name: "authorityFile", value: options.authorityFile ?? "", expected: "a PEM file of certificates")
+        }
     }
 
     func sinceStart(_ now: NIODeadline) -> Int64 { max(0, (now - start).nanoseconds) }

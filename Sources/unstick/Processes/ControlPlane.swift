@@ -22,6 +22,7 @@ struct ControlPlane: Sendable {
     let api: CoordinatorAPI
     private let journal: Journal
     private let http: HTTPClient
+    private let named: NamedInstanceClients?
 
     /// What only tests and demonstrations ask for.
     struct Allowances: Sendable {
@@ -33,20 +34,33 @@ struct ControlPlane: Sendable {
         _ configuration: Configuration, store: any SessionStore, secret: BridgeSecret, allowances: Allowances,
         clock: @escaping WallClock, companion: AdminCompanion = AdminCompanion()
     ) throws(CommandFailure) {
+        var httpConfiguration = Verifier.httpConfiguration
+        let tls = configuration.upstreamTLSOptions
+        if tls != ProxyOptions.UpstreamTLS() {
+            do throws(TLSFileError) {
+                httpConfiguration.tlsConfiguration = try tls.configuration()
+            } catch {
+                throw CommandFailure(.failed, "upstream-tls: the file \(error)")
+            }
+        }
         do throws(JournalError) {
             journal = try Journal(path: configuration.coordinator.journal)
         } catch {
             throw CommandFailure(.failed, "coordinator.journal: \(error.message)")
         }
         let group = MultiThreadedEventLoopGroup.singleton
-        http = HTTPClient(eventLoopGroup: group, configuration: Verifier.httpConfiguration)
+        http = HTTPClient(eventLoopGroup: group, configuration: httpConfiguration)
+        named = tls.serverName.map {
+            NamedInstanceClients(serverName: $0, group: group, configuration: httpConfiguration)
+        }
         var options = configuration.coordinatorOptions
         options.acceptsVolatileStore = allowances.volatileStore
         options.allowsKillPoints = allowances.killPoints
         do {
             let coordinator = try Coordinator(
                 options: options, store: store,
-                verification: Verifier(store: store, http: http, secret: secret, eventLoopGroup: group, clock: clock),
+                verification: Verifier(
+                    store: store, http: http, named: named, secret: secret, eventLoopGroup: group, clock: clock),
                 journal: journal, eventLoop: group.any(), logger: configuration.log.logger("unstick.coordinator"))
             api = try CoordinatorAPI(
                 coordinator: coordinator, host: configuration.admin.host, port: configuration.admin.port,
@@ -72,6 +86,7 @@ struct ControlPlane: Sendable {
     /// After everything that uses it has ended.
     func close() async {
         try? await http.shutdown()
+        await named?.shutdown()
         journal.close()
     }
 }

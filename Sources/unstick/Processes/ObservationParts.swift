@@ -2,7 +2,6 @@ import ArgumentParser
 import AsyncHTTPClient
 import Logging
 import NIOPosix
-import UnixSignals
 import UnstickConfiguration
 import UnstickProxy
 import UnstickTelemetry
@@ -29,7 +28,6 @@ struct ObservationParts: Sendable {
             options.requestID = identifier
         }
         accessLog = try Self.accessLog(configuration, logger, &options)
-        parts.append(Self.reopening(accessLog))
         if let endpoint = configuration.tracing.endpoint {
             var export = SpanExporter.Options(
                 endpoint: endpoint, instance: configuration.proxy.name, version: Unstick.configuration.version)
@@ -81,17 +79,8 @@ struct ObservationParts: Sendable {
         return writer
     }
 
-    /// SIGHUP is what logrotate sends after it has renamed the file. It is taken also where there is no access log: it
-    /// would end the process.
-    private static func reopening(_ writer: AccessLogWriter?) -> Serving.Part {
-        Serving.Part(
-            name: "SIGHUP", address: nil,
-            run: { ready in
-                let signals = await UnixSignalsSequence(trapping: .sighup)
-                ready()
-                for await _ in signals { writer?.reopen() }
-            })
-    }
+    /// For logrotate, after it has renamed the file.
+    func reopenAccessLog() { accessLog?.reopen() }
 
     /// After everything that uses it has ended.
     func close() async {

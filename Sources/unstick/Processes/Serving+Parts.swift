@@ -1,8 +1,11 @@
+import ControlAPI
 import Logging
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import SessionStore
 import Synchronization
+import UnixSignals
 import UnstickConfiguration
 import UnstickCoordinator
 import UnstickProxy
@@ -16,6 +19,21 @@ extension Serving.Part {
                 try await proxy.run { _ in ready() }
             },
             stop: { proxy.stop() })
+    }
+
+    /// What SIGHUP asks for: the access log is reopened, certificates are read again. It is taken also where there is
+    /// neither: it would end the process.
+    static func hangup(_ observation: ObservationParts, _ proxy: Proxy) -> Serving.Part {
+        Serving.Part(
+            name: "SIGHUP", address: nil,
+            run: { ready in
+                let signals = await UnixSignalsSequence(trapping: .sighup)
+                ready()
+                for await _ in signals {
+                    observation.reopenAccessLog()
+                    await proxy.reloadCertificates()
+                }
+            })
     }
 
     static func coordinator(_ coordinator: Coordinator) -> Serving.Part {
@@ -53,6 +71,22 @@ extension Serving.Part {
 
         func run() async throws {
             try await api.run { _ in self.onListening.withLock { $0 }?() }
+        }
+    }
+}
+
+extension Proxy {
+    /// Makes a proxy as the command line does.
+    /// - Throws: ``CommandFailure`` that names the file which cannot be used.
+    static func configured(
+        _ options: ProxyOptions, store: any SessionStore, link: any CoordinatorLink, _ configuration: Configuration
+    ) async throws -> Proxy {
+        do {
+            return try await Proxy(
+                options: options, store: store, link: link, logger: configuration.log.logger("unstick.proxy"),
+                clock: SystemClock.wall)
+        } catch let error as TLSFileError {
+            throw CommandFailure(.failed, "tls: the file \(error)")
         }
     }
 }

@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import Synchronization
 import UnixSignals
+import UnstickProxy
 
 /// Runs the parts of a serving process until a signal or the first failure, then stops them in order.
 ///
@@ -111,13 +112,21 @@ struct Serving: Sendable {
     /// One sentence with the value and where it is configured.
     static func failure(_ error: any Error, of part: Part) -> CommandFailure {
         if let failure = error as? CommandFailure { return failure }
+        if let error = error as? ListenFailure {
+            return failure(code: error.code, place: "\(error.key): cannot listen on \(error.address)")
+        }
         let place = part.address.map { "\(part.name): cannot listen on \($0)" } ?? part.name
         guard let error = error as? IOError else { return CommandFailure(.failed, "\(place): \(error)") }
-        switch error.errnoCode {
+        return failure(code: error.errnoCode, place: place)
+    }
+
+    private static func failure(code: Int32, place: String) -> CommandFailure {
+        switch code {
+        case 0: return CommandFailure(.failed, "\(place): no address found")
         case EADDRINUSE: return CommandFailure(.failed, "\(place): the port is in use by another process")
         case EACCES: return CommandFailure(.failed, "\(place): not permitted; ports below 1024 need a privilege")
         case EADDRNOTAVAIL: return CommandFailure(.failed, "\(place): this machine does not have that address")
-        default: return CommandFailure(.failed, "\(place): \(String(cString: strerror(error.errnoCode)))")
+        default: return CommandFailure(.failed, "\(place): \(String(cString: strerror(code)))")
         }
     }
 }
