@@ -108,11 +108,11 @@ extension TransitionPlan {
     }
 
     private static func checkURL(_ url: String) throws(PlanError) {
-        let expected = "expected http://HOST:PORT"
-        guard url.hasPrefix("http://"), url.utf8.count <= 300 else {
+        let expected = "expected http://HOST:PORT or https://HOST:PORT"
+        guard let scheme = ["http://", "https://"].first(where: { url.hasPrefix($0) }), url.utf8.count <= 300 else {
             throw .invalid("'\(url.prefix(80))' is not an instance's URL; \(expected)")
         }
-        let authority = url.dropFirst("http://".count)
+        let authority = url.dropFirst(scheme.count)
         guard let colon = authority.lastIndex(of: ":"), let port = Int(authority[authority.index(after: colon)...]),
             (1...65535).contains(port)
         else { throw .invalid("'\(url.prefix(80))' has no port; \(expected)") }
