@@ -114,6 +114,7 @@ class PipelineStream: ByteStream, ChannelInboundHandler {
         guard let context = leave() else { return }
         // A close_notify would say that an answer cut short is whole (RFC 8446 section 6.1).
         if transport == .connection, let channel = context.channel as? StreamChannel {
+            context.triggerUserOutboundEvent(RecordJoiningHandler.FlushNow(), promise: nil)
             channel.abort()
         } else {
             context.close(mode: .all, promise: nil)
