@@ -168,8 +168,10 @@ public final class StreamChannel: Channel, ChannelCore, ByteStreamDelegate, @unc
         promise?.succeed(())
     }
 
-    /// Closes at once, without a word of the handlers' (TLS would announce an end that none is); unsent bytes are dropped.
+    /// Closes at once, without a word of the handlers' (TLS would announce an end that none is); what the socket does not
+    /// take at once is dropped.
     public func abort() {
+        flushNow()
         guard state != .closed else { return }
         stream.close()
         becomeInactive(error: ChannelError.ioOnClosedChannel)

@@ -48,7 +48,7 @@ struct ProxyCommand: AsyncParsableCommand {
         let result = await Result {
             try await serving.run {
                 Output.line(
-                    "unstick proxy: serving http://\(configuration.listen) as \(configuration.proxy.name), "
+                    "unstick proxy: serving \(configuration.clientAddresses) as \(configuration.proxy.name), "
                         + "coordinator http://\(endpoint)")
             }
         }

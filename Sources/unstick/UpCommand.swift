@@ -51,7 +51,7 @@ struct UpCommand: AsyncParsableCommand {
         let result = await Result {
             try await serving.run {
                 Output.line(
-                    "unstick up: serving http://\(configuration.listen), admin http://\(configuration.admin), "
+                    "unstick up: serving \(configuration.clientAddresses), admin http://\(configuration.admin), "
                         + "phase \(plane.coordinator.currentTable.phase)")
             }
         }

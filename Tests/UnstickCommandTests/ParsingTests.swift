@@ -142,6 +142,15 @@ struct ParsingTests {
         await #expect { try await command.run() } throws: { ($0 as? CommandFailure)?.status == .usage }
     }
 
+    @Test("a soak trusts the authorities that it is told, or everybody")
+    func soakTLS() throws {
+        let command = try parse(SoakCommand.self, "soak --url https://a:1 --duration 1s --ca-file ca.pem")
+        #expect(command.options.authorityFile == "ca.pem")
+        #expect(command.options.verifiesCertificates)
+        let careless = try parse(SoakCommand.self, "soak --url https://a:1 --duration 1s --insecure")
+        #expect(!careless.options.verifiesCertificates)
+    }
+
     @Test(
         "JSON is recognised even where the arguments cannot be parsed",
         arguments: [

@@ -34,6 +34,8 @@ final class ClientConnection: ByteStreamDelegate {
     func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
         let exchange = loop.borrowExchange()
         self.exchange = exchange
+        // One that closed its last connection still holds what that client had sent behind its request.
+        exchange.input.clear()
         exchange.attach(to: self)
         stream.delegate = exchange
         exchange.streamDidRead(bytes)

@@ -18,6 +18,7 @@ class PipelineStream: ByteStream, ChannelInboundHandler {
 
     private var context: ChannelHandlerContext?
     private let transport: Transport
+    private var isSending = false
 
     init(transport: Transport) {
         self.transport = transport
@@ -56,7 +57,15 @@ class PipelineStream: ByteStream, ChannelInboundHandler {
 
     /// The channel is gone.
     private func ended() {
-        context = nil
+        guard let context else { return }
+        self.context = nil
+        guard isSending else { return tellEnd() }
+        // The last frame of a response ends its stream while the exchange is in the middle of sending it.
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.execute { bound.value.tellEnd() }
+    }
+
+    private func tellEnd() {
         let delegate = delegate
         self.delegate = nil
         delegate?.streamDidClose()
@@ -66,7 +75,7 @@ class PipelineStream: ByteStream, ChannelInboundHandler {
 
     override func send(_ bytes: UnsafeRawBufferPointer) {
         guard let context, !bytes.isEmpty else { return }
-        context.writeAndFlush(NIOAny(ByteBuffer(bytes: bytes)), promise: nil)
+        send(ByteBuffer(bytes: bytes), context)
     }
 
     override func send(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer) {
@@ -74,10 +83,17 @@ class PipelineStream: ByteStream, ChannelInboundHandler {
         var buffer = context.channel.allocator.buffer(capacity: first.count + second.count)
         buffer.writeBytes(first)
         buffer.writeBytes(second)
-        context.writeAndFlush(NIOAny(buffer), promise: nil)
+        send(buffer, context)
     }
 
-    override var isWritable: Bool { context?.channel.isWritable ?? false }
+    private func send(_ buffer: ByteBuffer, _ context: ChannelHandlerContext) {
+        isSending = true
+        context.writeAndFlush(NIOAny(buffer), promise: nil)
+        isSending = false
+    }
+
+    /// What is sent to a channel that is gone is dropped: nothing to wait for.
+    override var isWritable: Bool { context?.channel.isWritable ?? true }
 
     override func setReading(_ reading: Bool) {
         guard let context else { return }
@@ -98,6 +114,7 @@ class PipelineStream: ByteStream, ChannelInboundHandler {
         guard let context = leave() else { return }
         // A close_notify would say that an answer cut short is whole (RFC 8446 section 6.1).
         if transport == .connection, let channel = context.channel as? StreamChannel {
+            context.triggerUserOutboundEvent(RecordJoiningHandler.FlushNow(), promise: nil)
             channel.abort()
         } else {
             context.close(mode: .all, promise: nil)

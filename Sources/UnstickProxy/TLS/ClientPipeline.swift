@@ -87,6 +87,7 @@ struct ClientPipeline: Sendable {
         }
         security.isHTTP2 = negotiated == "h2"
         events(.handshakeCompleted(security))
+        try pipeline.addHandler(RecordJoiningHandler(), position: .after(handler))
         if security.isHTTP2 {
             let makeDownstream = makeDownstream
             try http2.install(

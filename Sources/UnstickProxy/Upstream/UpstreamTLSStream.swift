@@ -28,7 +28,9 @@ final class UpstreamTLSStream: PipelineStream {
         over socket: Socket, host: String, tls: UpstreamTLSSource, loop: SocketLoop, deadline: NIODeadline,
         completion: @escaping (Result<UpstreamTLSStream, Failure>) -> Void
     ) {
-        let channel = StreamChannel(stream: socket, loop: loop)
+        // A certificate for an address is compared with the channel's; see ``UpstreamTLS/handlers(host:)``.
+        let address = try? SocketAddress(ipAddress: host, port: 0)
+        let channel = StreamChannel(stream: socket, loop: loop, remoteAddress: address)
         let stream = UpstreamTLSStream(deadline: deadline, completion: completion)
         do {
             try channel.pipeline.syncOperations.addHandlers(try tls.handlers(host: host) + [stream])
@@ -60,7 +62,7 @@ final class UpstreamTLSStream: PipelineStream {
     }
 
     override func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        guard completion == nil else { return super.errorCaught(context: context, error: error) }
+        guard completion != nil else { return super.errorCaught(context: context, error: error) }
         end(.failure(.refused(UpstreamTLS.reason(of: error))))
     }
 

@@ -2,6 +2,11 @@ import UnstickConfiguration
 import UnstickProxy
 
 extension Configuration {
+    /// Where clients connect, for a sentence.
+    var clientAddresses: String {
+        "http://\(listen)" + (tls.listen.map { " and https://\($0)" } ?? "")
+    }
+
     /// nil without `tls.listen`.
     var tlsOptions: ProxyOptions.TLS? {
         guard let listen = tls.listen else { return nil }

@@ -8,6 +8,7 @@ extension Deployment {
     func soakOptions(clients: Int = 16) -> SoakOptions {
         var options = SoakOptions(urls: addresses, duration: .seconds(600))
         options.clients = clients
+        if shape.security.clients == .tls { options.authorityFile = "\(folder)/ca.pem" }
         options.alternateURLs = addresses.count > 1
         options.thinkTime = .milliseconds(80)
         options.logoutProbability = 0.02

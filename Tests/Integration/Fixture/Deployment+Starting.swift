@@ -21,8 +21,8 @@ extension Deployment {
     }
 
     private var configuration: String {
-        let instances = zip(instances, instancePorts).map { name, port in
-            "  - { name: \(name), url: \"http://127.0.0.1:\(port)\" }\n"
+        let instances = zip(instances, instanceAddresses).map { name, url in
+            "  - { name: \(name), url: \"\(url)\" }\n"
         }
         return """
             listen: 127.0.0.1:\(proxyPorts[0])
@@ -36,15 +36,18 @@ extension Deployment {
             migration: { name: \(DeploymentShape.migration) }
             proxy: { name: proxy-1, threads: 2 }
             coordinator: { acknowledge-timeout: \(shape.acknowledgeTimeout), silence: \(shape.silence) }
+            \(secureConfiguration)
             \(shape.extra)
 
             """
     }
 
     func startAll() async throws {
+        if shape.security.isUsed { try await makeCertificates() }
         if shape.application == .shop { try await seedShop() }
         for name in instances { try startInstance(name) }
         for name in instances { try await awaitInstance(name) }
+        if shape.security.instances { try await startInstanceFronts() }
         if shape.isSplit {
             try startCoordinator()
             for name in proxies { try startProxy(name) }
@@ -52,6 +55,7 @@ extension Deployment {
             try startUp()
         }
         try await awaitReady()
+        if shape.security.clients == .http2 { try await startFront() }
     }
 
     // MARK: Application

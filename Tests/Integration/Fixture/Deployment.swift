@@ -16,6 +16,10 @@ final class Deployment: Sendable {
     let proxyPorts: [Int]
     let adminPort: Int
     let instancePorts: [Int]
+    /// Where the proxy listens with TLS, and nghttpx before it and before each instance; if they do.
+    let securePort: Int
+    let frontPort: Int
+    let instanceFrontPorts: [Int]
     /// `user@host` of operations that tests start without the command line.
     static let operatorName = "test@localhost"
 
@@ -32,7 +36,13 @@ final class Deployment: Sendable {
     /// Names of the proxies: `proxy-1`, …
     var proxies: [String] { (1...proxyPorts.count).map { "proxy-\($0)" } }
     /// One address a proxy.
-    var addresses: [String] { proxyPorts.map { "http://127.0.0.1:\($0)" } }
+    var addresses: [String] {
+        switch shape.security.clients {
+        case .plain: proxyPorts.map { "http://127.0.0.1:\($0)" }
+        case .tls: ["https://127.0.0.1:\(securePort)"]
+        case .http2: ["http://127.0.0.1:\(frontPort)"]
+        }
+    }
     var address: String { addresses[0] }
     var control: ControlClient { ControlClient(address: "http://127.0.0.1:\(adminPort)", http: Browser.http) }
 
@@ -42,6 +52,9 @@ final class Deployment: Sendable {
         proxyPorts = try (0..<max(1, shape.proxies)).map { _ in try Ports.free() }
         adminPort = try Ports.free()
         instancePorts = try (0..<shape.instances).map { _ in try Ports.free() }
+        securePort = try Ports.free()
+        frontPort = try Ports.free()
+        instanceFrontPorts = try (0..<shape.instances).map { _ in try Ports.free() }
         // On a disk (FHS 3.0, section 5.15): a store in memory is not durable, and `mirror` refuses it.
         folder = "/var/tmp/unstick-\(UUID().uuidString.prefix(8).lowercased())"
         try FileManager.default.createDirectory(

@@ -31,8 +31,25 @@ struct DeploymentShape: Sendable {
     var extra = ""
     /// Instances that are Applications/broken.py in one of its modes instead.
     var broken: [String: String] = [:]
+    var security = Security()
     /// Environment by instance.
     var environment: [String: [String: String]] = [:]
+
+    /// What goes through TLS. Everything that listens with TLS shows the certificate `server.pem`, for 127.0.0.1.
+    struct Security: Sendable {
+        enum Clients: Sendable {
+            case plain
+            /// HTTP/1.1 over TLS.
+            case tls
+            /// nghttpx takes plain HTTP/1.1 and speaks HTTP/2 over TLS to the proxy.
+            case http2
+        }
+
+        var clients = Clients.plain
+        /// nghttpx with TLS stands before each instance.
+        var instances = false
+        var isUsed: Bool { clients != .plain || instances }
+    }
 
     init(_ application: Application = .notes) { self.application = application }
 
