@@ -36,6 +36,15 @@ public final class Socket: ByteStream {
 
     public var isOpen: Bool { fd >= 0 }
 
+    /// Adds to what is told when the descriptor is closed.
+    public func whenClosed(_ action: @escaping () -> Void) {
+        let earlier = onClose
+        onClose = {
+            earlier?()
+            action()
+        }
+    }
+
     /// Gives the descriptor away, as it is.
     func detachForTests() -> Int32 {
         let copy = dup(fd)

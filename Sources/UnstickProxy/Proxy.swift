@@ -78,6 +78,10 @@ public final class Proxy: Sendable {
             ? nil
             : RateLimiter(
                 limits, clients: options.resilience.rateLimitClients, seed: .random(in: 0 ... .max))
+        let clientCounts = options.resilience.clients.connections.map {
+            ClientConnectionCounts(
+                limit: $0, connections: options.limits.connections, seed: .random(in: 0 ... .max))
+        }
         for (index, eventLoop) in group.loops.enumerated() {
             let seed = SecureRandom.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
             let bound = try? await eventLoop.submit {
@@ -85,7 +89,7 @@ public final class Proxy: Sendable {
                     ProxyLoop(
                         eventLoop: eventLoop, options: options, store: store, clock: clock, logger: logger,
                         provisional: provisional, seed: seed, pendingLogouts: pendingLogouts,
-                        rateLimiter: rateLimiter, upstreamTLS: upstreamTLS
+                        rateLimiter: rateLimiter, clientCounts: clientCounts, upstreamTLS: upstreamTLS
                     ) { acknowledged in
                         if board.update(loop: index, acknowledged: acknowledged) { signal.yield() }
                     }, eventLoop: eventLoop)
@@ -191,7 +195,10 @@ public final class Proxy: Sendable {
         let turn = Turn()
         do {
             return try await Listener.bind(host: host, port: port, loop: group.loops[0]) { descriptor, address in
-                guard self.connections.admit(limit: limit) else { return Socket.refuse(descriptor) }
+                guard self.connections.admit(limit: limit) else {
+                    entrances[0].value.isFull()
+                    return Socket.refuse(descriptor)
+                }
                 let index = turn.next(of: entrances.count)
                 let bound = entrances[index]
                 let loop = self.group.loops[index]

@@ -51,6 +51,8 @@ final class ProxyLoop {
     var retries: Retries
     /// Shared by the proxy's loops; nil: no limits.
     let rateLimiter: RateLimiter?
+    /// Shared by the proxy's loops; nil: a client may have any number of connections.
+    let clientCounts: ClientConnectionCounts?
     /// What the instances that take new sessions can do, all together.
     private(set) var fleet = FleetCondition()
     private var nextComparison: NIODeadline
@@ -71,7 +73,7 @@ final class ProxyLoop {
     init(
         eventLoop: SocketLoop, options: ProxyOptions, store: any SessionStore, clock: @escaping WallClock,
         logger: Logger, provisional: RoutingTable, seed: UInt64, pendingLogouts: PendingLogouts,
-        rateLimiter: RateLimiter? = nil, upstreamTLS: UpstreamTLSSource,
+        rateLimiter: RateLimiter?, clientCounts: ClientConnectionCounts?, upstreamTLS: UpstreamTLSSource,
         acknowledgementMayHaveMoved: @escaping @Sendable (Epoch?) -> Void
     ) {
         self.eventLoop = eventLoop
@@ -87,6 +89,7 @@ final class ProxyLoop {
         balancer = Balancer(options.balance, seed: seed)
         retries = Retries(options: options.resilience.retries, loops: max(1, options.threads), seed: seed)
         self.rateLimiter = rateLimiter
+        self.clientCounts = clientCounts
         nextComparison = eventLoop.tickTime + TimeAmount(options.resilience.ejection.interval)
         random = StableHash.mix(seed)
         waits = Waits(options.timeouts)

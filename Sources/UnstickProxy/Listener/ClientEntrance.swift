@@ -21,13 +21,6 @@ final class ClientEntrance {
     private let http2: HTTP2Connection
     private var channels: [ObjectIdentifier: StreamChannel] = [:]
     private var readers: [ObjectIdentifier: (reader: ProxyHeaderReader, socket: Socket)] = [:]
-    /// Since the start, for metrics.
-    private(set) var handshakes: UInt64 = 0
-    private(set) var handshakeFailures: UInt64 = 0
-    /// Connections whose PROXY protocol header was refused.
-    private(set) var proxyHeaderFailures: UInt64 = 0
-    /// HTTP/2 connections that were closed for what they sent.
-    private(set) var http2Refusals: UInt64 = 0
 
     /// - Parameter contexts: nil where no listener speaks TLS.
     init(loop: ProxyLoop, contexts: TLSContextStore?) {
@@ -44,6 +37,9 @@ final class ClientEntrance {
 
     /// TLS connections, and connections without their PROXY protocol header.
     var count: Int { channels.count + readers.count }
+
+    /// A connection was refused because the proxy has as many as it may.
+    func isFull() { loop.observer.metrics.refused(.limit) }
 
     /// Takes an accepted connection.
     func enter(_ socket: Socket, _ endpoints: Endpoints, speaking kind: Kind) {
@@ -71,7 +67,7 @@ final class ClientEntrance {
     }
 
     private func refused(_ endpoints: Endpoints, _ reason: String) {
-        proxyHeaderFailures &+= 1
+        loop.observer.metrics.refused(.proxyProtocol)
         loop.logger.debug("a connection was refused for its PROXY protocol header: \(reason)")
     }
 
@@ -82,6 +78,13 @@ final class ClientEntrance {
         let identity = ClientIdentity(
             peer: endpoints.peer, peerPort: endpoints.peerPort, localPort: endpoints.localPort, isTLS: kind == .tls,
             proxied: proxied, under: loop.forwardingPolicy)
+        if let counts = loop.clientCounts, let client = identity.peer.map({ ClientKey($0) }) {
+            guard counts.open(client) else {
+                loop.observer.metrics.refused(.clientLimit)
+                return socket.close()
+            }
+            socket.whenClosed { counts.close(client) }
+        }
         switch kind {
         case .plain: loop.serve(socket, of: identity)
         case .tls:
@@ -118,19 +121,20 @@ final class ClientEntrance {
 
     private func heard(_ event: ClientConnectionEvent) {
         switch event {
-        case .handshakeCompleted: handshakes &+= 1
+        case .handshakeCompleted:
+            loop.observer.metrics.tlsHandshakes &+= 1
         case .handshakeFailed(let reason):
-            handshakeFailures &+= 1
+            loop.observer.metrics.tlsFailures &+= 1
             loop.logger.debug("a TLS handshake with a client has failed: \(reason)")
         case .handshakeTimedOut:
-            handshakeFailures &+= 1
+            loop.observer.metrics.tlsFailures &+= 1
             loop.logger.debug("a TLS handshake with a client took too long")
         case .http2RequestRefused: break
         case .http2ConnectionRefused(let kind):
-            http2Refusals &+= 1
+            loop.observer.metrics.refused(.http2)
             loop.logger.debug("an HTTP/2 connection was refused: \(kind)")
         case .http2Flood:
-            http2Refusals &+= 1
+            loop.observer.metrics.refused(.http2)
             loop.logger.debug("an HTTP/2 connection was refused: it costs more than it carries")
         }
     }

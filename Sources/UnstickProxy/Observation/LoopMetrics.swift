@@ -56,7 +56,7 @@ struct LoopMetrics: Sendable {
     var connectionsAccepted: UInt64 = 0
     var connectionsClosed: UInt64 = 0
     /// By ``ConnectionRefusal``.
-    var connectionsRefused = InlineArray<4, UInt64>(repeating: 0)
+    var connectionsRefused = InlineArray<5, UInt64>(repeating: 0)
     var tlsHandshakes: UInt64 = 0
     var tlsResumptions: UInt64 = 0
     var tlsFailures: UInt64 = 0

@@ -7,7 +7,8 @@ extension Proxy {
     public func writeMetrics(to text: inout PrometheusText) async {
         let facts = await ask { $0.facts() }
         // Without loops there is nothing to tell; there always is one.
-        guard let facts = facts.first else { return }
+        guard var facts = facts.first else { return }
+        facts.certificates = certificates.map { (name: $0.names.first ?? $0.file, expiry: $0.expiry) }
         ProxyMetrics.write(await ask { $0.snapshot() }, facts, to: &text)
     }
 

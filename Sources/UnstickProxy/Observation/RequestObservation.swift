@@ -123,6 +123,8 @@ enum ConnectionRefusal: UInt8, CaseIterable {
     case clientLimit
     case proxyProtocol
     case tlsFailed
+    /// A connection of HTTP/2 broke the protocol or flooded it.
+    case http2
 
     var word: StaticString {
         switch self {
@@ -130,6 +132,7 @@ enum ConnectionRefusal: UInt8, CaseIterable {
         case .clientLimit: "client_limit"
         case .proxyProtocol: "proxy_protocol"
         case .tlsFailed: "tls_failed"
+        case .http2: "http2"
         }
     }
 }

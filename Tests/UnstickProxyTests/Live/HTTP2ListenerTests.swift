@@ -52,7 +52,7 @@ struct HTTP2ListenerTests {
                 // Wanted: a stream error, or 400.
                 let isBadRequest = client.frames.contains { $0.type == 1 && $0.stream == 1 }
                 #expect(client.reset(of: 1) == 1 || client.goAway != nil || isBadRequest, "\(fields)")
-                let received = upstream.take()
+                let received = try await upstream.take()
                 #expect(received.isEmpty, "\(fields): \(received.map { String(decoding: $0, as: UTF8.self) })")
                 try? await client.channel.close()
             }
@@ -77,7 +77,7 @@ struct HTTP2ListenerTests {
             try await client.write(request(stream: 5, [], method: "POST", endStream: false))
             try await client.write(Raw.frame(0, flags: 1, stream: 5, payload: smuggled))
             #expect(await client.wait { $0.isAnswered(5) })
-            let text = upstream.take().map { String(decoding: $0, as: UTF8.self) }.joined(separator: "|")
+            let text = try await upstream.take().map { String(decoding: $0, as: UTF8.self) }.joined(separator: "|")
             #expect(!text.contains("\r\n\r\nGET /inner"), "\(text.debugDescription)")
             try? await client.channel.close()
             await upstream.close()
