@@ -39,9 +39,16 @@ struct ProxyCommand: AsyncParsableCommand {
             address: "http://\(endpoint)",
             token: configuration.adminToken.map { String(decoding: $0.bytes, as: UTF8.self) })
         let observation = try ObservationParts(configuration)
-        let proxy = try await Proxy.configured(
-            configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
-            link: HTTPCoordinatorLink(client: client), configuration)
+        let proxy: Proxy
+        do {
+            proxy = try await Proxy.configured(
+                configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
+                link: HTTPCoordinatorLink(client: client), configuration)
+        } catch {
+            await observation.close()
+            try? await store.shutdown()
+            throw error
+        }
         var parts: [Serving.Part] = [.proxy(proxy, configuration), .hangup(observation, proxy)]
         if let admin = ProxyAdmin(configuration, proxy: proxy) { parts.append(.proxyAdmin(admin)) }
         let serving = Serving(parts: parts + observation.parts, logger: logger)

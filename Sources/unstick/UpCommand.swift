@@ -39,9 +39,17 @@ struct UpCommand: AsyncParsableCommand {
         let plane = try ControlPlane(
             configuration, store: store, secret: secret, allowances: allowances.value, clock: SystemClock.wall,
             companion: companion)
-        let proxy = try await Proxy.configured(
-            configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
-            link: plane.coordinator, configuration)
+        let proxy: Proxy
+        do {
+            proxy = try await Proxy.configured(
+                configuration.proxyOptions(secret: secret, observation: observation.options), store: store,
+                link: plane.coordinator, configuration)
+        } catch {
+            await observation.close()
+            await plane.close()
+            try? await store.shutdown()
+            throw error
+        }
         companion.proxy.withLock { $0 = proxy }
         let serving = Serving(
             parts: [

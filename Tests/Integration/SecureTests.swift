@@ -42,10 +42,13 @@ extension Integration {
             }
         }
 
-        @Test("nothing is lost with instances behind TLS, which proxy, health checks and coordinator reach")
-        func instances() async throws {
+        @Test(
+            "nothing is lost with instances behind TLS, which proxy, health checks and coordinator reach",
+            arguments: [nil, "app.test"])
+        func instances(serverName: String?) async throws {
             var shape = DeploymentShape(.notes)
             shape.security.instances = true
+            shape.security.serverName = serverName
             try await Deployment.with(shape) { deployment in
                 try await deployment.underSoak { try await walk(deployment, $0) }
             }

@@ -58,6 +58,32 @@ struct StreamChannelTests {
         try await wire.end()
     }
 
+    @Test("what is flushed leaves at the end of the round; an abort drops what was not flushed")
+    func deferredFlush() async throws {
+        let wire = try await Wire()
+        let pair = try await wire.connect()
+        let loop = wire.loop
+        let isSent = try await loop.submit { () -> [Bool] in
+            let channel = StreamChannel(stream: pair.value.far, loop: loop)
+            channel.activate()
+            let box = SentBox()
+            channel.writeAndFlush(ByteBuffer(string: "a")).assumeIsolated().whenSuccess { box.isSent = true }
+            let isEarly = box.isSent
+            channel.writeAndFlush(ByteBuffer(string: "b"), promise: nil)
+            channel.write(ByteBuffer(string: "c"), promise: nil)
+            channel.abort()
+            return [isEarly, box.isSent]
+        }.get()
+        #expect(isSent == [false, true])
+        let text = try await loop.flatSubmit {
+            pair.value.nearRecorder.when(loop) { $0.isClosed }
+        }.flatMapThrowing { String(decoding: pair.value.nearRecorder.bytes, as: UTF8.self) }.get()
+        #expect(text == "ab")
+        try await wire.end()
+    }
+
+    private final class SentBox { var isSent = false }
+
     @Test("without auto-read a piece arrives per read")
     func manualReads() async throws {
         let wire = try await Wire()

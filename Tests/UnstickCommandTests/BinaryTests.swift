@@ -52,6 +52,22 @@ struct BinaryTests {
         }
     }
 
+    @Test("a key that cannot be read ends the start, with its file")
+    func missingKey() throws {
+        let yaml = """
+            listen: 127.0.0.1:\(Binary.freePort())
+            admin: 127.0.0.1:\(Binary.freePort())
+            instances: [{ name: web-1, url: "http://127.0.0.1:5001" }]
+            store: { url: "memory:" }
+            tls: { listen: "127.0.0.1:\(Binary.freePort())", certificates: [{ cert: a.pem, key: a.key }] }
+            """
+        try withFolder(["unstick.yaml": yaml, "bridge.key": key]) { folder in
+            let result = try Binary.run(["up"], in: folder)
+            #expect(result.code == 1)
+            #expect(result.errors.contains("a.pem' cannot be read: No such file or directory\n"), "\(result)")
+        }
+    }
+
     /// Port 9 (discard) has no coordinator; the deadline keeps the test short where packets are dropped.
     private static let nowhere = "http://127.0.0.1:9"
 

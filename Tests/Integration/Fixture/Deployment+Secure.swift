@@ -19,7 +19,10 @@ extension Deployment {
 
                 """
         }
-        if shape.security.instances { text += "upstream-tls: { ca-file: ca.pem }\n" }
+        if shape.security.instances {
+            let name = shape.security.serverName.map { ", server-name: \($0)" } ?? ""
+            text += "upstream-tls: { ca-file: ca.pem\(name) }\n"
+        }
         return text
     }
 
@@ -30,14 +33,18 @@ extension Deployment {
         try await issue("server")
     }
 
-    /// Makes NAME.pem and NAME.key for 127.0.0.1.
+    /// Makes NAME.pem and NAME.key.
     func issue(_ name: String) async throws {
         try await openssl(
             ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "\(name).key"]
                 + ["-out", "\(name).csr", "-subj", "/CN=\(name)"])
-        try write("subjectAltName=IP:127.0.0.1\n", to: "\(name).ext")
+        let subject = shape.security.serverName.map { "DNS:\($0)" } ?? "IP:127.0.0.1"
+        try write("subjectAltName=\(subject)\n", to: "\(name).ext")
         try await openssl(
-            ["x509", "-req", "-in", "\(name).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "9"]
+            [
+                "x509", "-req", "-in", "\(name).csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
+                "9",
+            ]
                 + ["-out", "\(name).pem", "-extfile", "\(name).ext"])
     }
 

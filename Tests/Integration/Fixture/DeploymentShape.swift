@@ -35,7 +35,8 @@ struct DeploymentShape: Sendable {
     /// Environment by instance.
     var environment: [String: [String: String]] = [:]
 
-    /// What goes through TLS. Everything that listens with TLS shows the certificate `server.pem`, for 127.0.0.1.
+    /// What goes through TLS. Everything that listens with TLS shows the certificate `server.pem`, for 127.0.0.1 unless
+    /// `serverName` says otherwise.
     struct Security: Sendable {
         enum Clients: Sendable {
             case plain
@@ -48,6 +49,8 @@ struct DeploymentShape: Sendable {
         var clients = Clients.plain
         /// nghttpx with TLS stands before each instance.
         var instances = false
+        /// `upstream-tls.server-name`; the certificate is then for this name and no address.
+        var serverName: String?
         var isUsed: Bool { clients != .plain || instances }
     }
 

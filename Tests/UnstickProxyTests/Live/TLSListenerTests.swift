@@ -43,6 +43,17 @@ struct TLSListenerTests {
         }
     }
 
+    @Test("instances are told that the client used https", arguments: ["--http1.1", "--http2"])
+    func scheme(_ http: String) async throws {
+        try await SecureFixture.with { fixture in
+            let upstream = try await EchoUpstream(group: fixture.proxy.group)
+            await fixture.route(to: [upstream.url])
+            let result = try await fixture.curl([http], path: "/who")
+            #expect(result.output.contains("X-Forwarded-Proto: https\r\n"), "\(result)")
+            await upstream.close()
+        }
+    }
+
     @Test("a body that ends with the connection ends well in HTTP/1.1 and HTTP/2", arguments: ["--http1.1", "--http2"])
     func untilClose(_ http: String) async throws {
         try await SecureFixture.with { fixture in
