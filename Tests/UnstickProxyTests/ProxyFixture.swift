@@ -97,6 +97,7 @@ struct ProxyFixture {
         limits: ProxyOptions.Limits = ProxyOptions.Limits(), timeouts: ProxyOptions.Timeouts = ProxyOptions.Timeouts(),
         coordinatorAnswers: Bool = true, generation: Generation = Generation(1),
         hydrates: Bool = true, storeErrors: RoutingTable.StoreErrorPolicy = .serve,
+        configure: (inout ProxyOptions) throws -> Void = { _ in },
         _ body: (ProxyFixture) async throws -> Void
     ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -125,14 +126,24 @@ struct ProxyFixture {
         options.limits = limits
         options.timeouts = timeouts
         if !coordinatorAnswers { options.timeouts.firstTable = .zero }
+        try configure(&options)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let proxy = try await Proxy(
             options: options, store: faults, link: link, logger: logger, clock: clock)
         let (ready, signal) = AsyncStream<Int>.makeStream()
-        let running = Task { try await proxy.run { signal.yield($0) } }
+        let running = Task {
+            defer { signal.finish() }
+            try await proxy.run { signal.yield($0) }
+        }
         var iterator = ready.makeAsyncIterator()
-        let port = await iterator.next()!
+        guard let port = await iterator.next() else {
+            // It could not start.
+            let result = await running.result
+            for upstream in upstreams { await upstream.close() }
+            try? await group.shutdownGracefully()
+            return try result.get()
+        }
         let client = HTTPClient(eventLoopGroupProvider: .shared(group))
         let fixture = ProxyFixture(
             group: group, proxy: proxy, port: port, link: link, store: memory, applications: applications,

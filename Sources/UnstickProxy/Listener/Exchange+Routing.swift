@@ -229,7 +229,7 @@ extension Exchange {
         tries += 1
         let subject = RetriedRequest(
             method: request.method, hasIdempotencyKey: hasIdempotencyKey, bodyIsKept: replay != nil,
-            hasSubstitute: decision.mayFailOver)
+            hasSubstitute: decision.mayFailOver && hasUntriedInstance)
         switch loop.retries.decide(after: failure, of: subject, tries: tries, now: loop.now) {
         case .giveUp(let refusal):
             if refusal == .budgetSpent { loop.observer.metrics.retriesDenied &+= 1 }
@@ -244,6 +244,8 @@ extension Exchange {
                 tried.insert(served)
                 chooseInstance()
             case .freshConnection:
+                // The first leave was given back without a verdict; this try has one.
+                _ = obtainPermit(served, .exclusive)
                 connect(fresh: true)
             case .sameInstance(let pause):
                 let serial = serial
@@ -253,6 +255,13 @@ extension Exchange {
                     bound.value.chooseInstance()
                 }
             }
+        }
+    }
+
+    /// Whether another instance is left. The last one is tried again after a pause, as one without substitute is.
+    private var hasUntriedInstance: Bool {
+        table.table.instances.indices.contains { index in
+            index != served && !tried.contains(index) && table.acceptsNewSessions(index)
         }
     }
 

@@ -42,7 +42,7 @@ extension ProxyLoop {
 
     func snapshot() -> LoopSnapshot {
         var metrics = observer.metrics
-        metrics.upstreamConnectionsOpened = table.pools.reduce(0) { $0 + $1.connectionsOpened }
+        metrics.upstreamConnectionsOpened &+= table.pools.reduce(0) { $0 + $1.connectionsOpened }
         return snapshot(metrics)
     }
 
