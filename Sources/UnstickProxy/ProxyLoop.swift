@@ -345,6 +345,7 @@ final class ProxyLoop {
     func stop() {
         isStopping = true
         for connection in connections { connection.closeIfIdle() }
+        observer.tick(now: now)
     }
 
     func closeEverything() {

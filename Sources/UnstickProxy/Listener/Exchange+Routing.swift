@@ -53,7 +53,11 @@ extension Exchange {
         var chosen: Int?
         switch decision.target {
         case .home(let home):
-            if !tried.contains(home), obtainPermit(home, HomeClaim(isHome: true, mayFailOver: decision.mayFailOver)) {
+            // In `sticky` another instance serves what the home cannot, but without the session: only a home that cannot be
+            // reached is given up, not one that is thought ill of.
+            let losesSession = decision.phase == .sticky && sessionSlice != nil
+            let claim = HomeClaim(isHome: true, mayFailOver: decision.mayFailOver && !losesSession)
+            if !tried.contains(home), obtainPermit(home, claim) {
                 chosen = home
             } else if decision.mayFailOver {
                 chosen = failOver(from: home)

@@ -302,7 +302,8 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         observation.bytesIn = UInt64(head.readableBytes) + bodyReceived
         head.withUnsafeReadableBytes {
             loop.observer.finished(
-                observation, head: request, isUnderstood: isUnderstood, bytes: $0, client: loop.observer.wantsHeads ? identity.clientText : [],
+                observation, head: request, isUnderstood: isUnderstood, bytes: $0,
+                client: loop.observer.wantsHeads ? identity.clientText : [],
                 sessionID: sessionID)
         }
     }
@@ -467,7 +468,9 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         case .forwarding:
             answer(408, "The request body did not arrive in time.", because: .clientTimeout, closes: true)
         case .mirroring:
-            answer(503, "The session store did not answer in time.", because: .storeUnavailable, retryAfter: 1, closes: true)
+            answer(
+                503, "The session store did not answer in time.", because: .storeUnavailable, retryAfter: 1,
+                closes: true)
         case .streaming, .tunneling, .mirroringLate:
             abort()
         case .closed:
