@@ -357,7 +357,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         }
         let persists = !closes && keepAlive && requestBodyDone && !loop.isStopping
         let lines = observedLines()
-        let omitsBody = isUnderstood && request.method == .head
+        let omitsBody = request.method == .head
         var out = HeadWriter(loop.headMemory(ProxyAnswer.maxSize(messageBytes: message.utf8.count) + lines.count))
         ProxyAnswer.write(
             status: status, message: message, retryAfterSeconds: retryAfter, lines: lines, keepAlive: persists,
