@@ -124,6 +124,8 @@ final class ProxyLoop {
         for (name, pool) in pools where !live.contains(name) {
             pool.closeIdle()
             pools[name] = nil
+            // A counter must not fall when an instance leaves.
+            observer.metrics.upstreamConnectionsOpened &+= pool.connectionsOpened
         }
         acknowledgementMayHaveMoved(ledger.acknowledged)
     }
@@ -188,6 +190,8 @@ final class ProxyLoop {
     func settle(_ permit: InstanceCondition.Permit, of pool: UpstreamPool, _ outcome: InstanceOutcome) {
         random = StableHash.mix(random)
         let wasEjected = pool.condition.isEjected
+        let openings = pool.condition.breaker.openings
+        defer { observer.metrics.breakerOpenings &+= pool.condition.breaker.openings &- openings }
         guard pool.condition.end(permit, outcome: outcome, fleet: fleet, now: now, random: random) else { return }
         if pool.condition.isEjected, !wasEjected { observer.metrics.ejections &+= 1 }
         conditionChanged(of: pool)
@@ -346,6 +350,7 @@ final class ProxyLoop {
     func stop() {
         isStopping = true
         for connection in connections { connection.closeIfIdle() }
+        observer.tick(now: now)
     }
 
     func closeEverything() {

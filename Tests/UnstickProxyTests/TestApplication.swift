@@ -45,8 +45,10 @@ final class TestUpstream: Sendable {
 
     var url: String { "http://127.0.0.1:\(port)" }
 
+    /// - Parameter port: 0 picks a free one; another is for a server that comes back where it was.
     init(
-        group: any EventLoopGroup, answer: @escaping @Sendable (ReceivedRequest) -> UpstreamAnswer
+        group: any EventLoopGroup, port wanted: Int = 0,
+        answer: @escaping @Sendable (ReceivedRequest) -> UpstreamAnswer
     ) async throws {
         let received = Received()
         channel = try await ServerBootstrap(group: group)
@@ -61,7 +63,7 @@ final class TestUpstream: Sendable {
                         })
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
+            .bind(host: "127.0.0.1", port: wanted).get()
         port = channel.localAddress!.port!
 
         source = received
@@ -100,15 +102,15 @@ final class TestUpstream: Sendable {
                 let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
                 if let after = answer.after {
                     after.hop(to: context.eventLoop).whenComplete { _ in
-                        bound.value.0.write(answer, bound.value.1)
+                        bound.value.0.write(answer, omitsBody: request.method == "HEAD", bound.value.1)
                     }
                 } else {
-                    write(answer, context)
+                    write(answer, omitsBody: request.method == "HEAD", context)
                 }
             }
         }
 
-        private func write(_ answer: UpstreamAnswer, _ context: ChannelHandlerContext) {
+        private func write(_ answer: UpstreamAnswer, omitsBody: Bool, _ context: ChannelHandlerContext) {
             var headers = HTTPHeaders(answer.headers)
             if !headers.contains(name: "Transfer-Encoding") {
                 headers.replaceOrAdd(name: "Content-Length", value: "\(answer.body.count)")
@@ -116,7 +118,9 @@ final class TestUpstream: Sendable {
             let head = HTTPResponseHead(
                 version: .http1_1, status: .init(statusCode: answer.status), headers: headers)
             context.write(wrapOutboundOut(.head(head)), promise: nil)
-            context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: answer.body)))), promise: nil)
+            if !omitsBody {
+                context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: answer.body)))), promise: nil)
+            }
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
         }
     }

@@ -78,7 +78,8 @@ final class ClientEntrance {
         let identity = ClientIdentity(
             peer: endpoints.peer, peerPort: endpoints.peerPort, localPort: endpoints.localPort, isTLS: kind == .tls,
             proxied: proxied, under: loop.forwardingPolicy)
-        if let counts = loop.clientCounts, let client = identity.peer.map({ ClientKey($0) }) {
+        // A trusted proxy's connections belong to many clients.
+        if let counts = loop.clientCounts, !identity.isPeerTrusted, let client = identity.peer.map({ ClientKey($0) }) {
             guard counts.open(client) else {
                 loop.observer.metrics.refused(.clientLimit)
                 return socket.close()

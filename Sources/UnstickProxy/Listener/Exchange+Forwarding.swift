@@ -66,6 +66,8 @@ extension Exchange {
             pumpRequestBody()
         } else if request.expectsContinue, bodyReceived == 0, let client {
             client.send(Self.continueLine)
+            observation.bytesOut &+= UInt64(Self.continueLine.readableBytes)
+            observation.headBytesOut &+= UInt32(Self.continueLine.readableBytes)
         }
     }
 
@@ -199,12 +201,14 @@ extension Exchange {
             return pauseClientIfNeeded()
         }
         deadline = loop.now + loop.waits.stream
+        bodyReceived &+= UInt64(bytes.count)
         upstream.send(bytes)
     }
 
     func pumpTunnel() {
         guard let upstream, input.readableBytes > 0, upstream.isWritable else { return }
         deadline = loop.now + loop.waits.stream
+        bodyReceived &+= UInt64(input.readableBytes)
         upstream.send(takeInput())
         pauseClientIfNeeded()
     }

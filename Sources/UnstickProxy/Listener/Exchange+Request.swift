@@ -14,7 +14,7 @@ extension Exchange {
                 return headIsIncomplete()
             }
         } catch {
-            return refuseHead(error)
+            return refuseHead(error, bytes: bytes.count)
         }
         let length = request.headLength
         head.writeBytes(UnsafeRawBufferPointer(rebasing: bytes[..<length]))
@@ -36,7 +36,7 @@ extension Exchange {
                 let complete = try input.withBytes { (bytes) throws(HTTPWireError) in try request.parse(bytes) }
                 guard complete else { return headIsIncomplete() }
             } catch {
-                return refuseHead(error)
+                return refuseHead(error, bytes: input.readableBytes)
             }
             let length = request.headLength
             if let slice = input.readSlice(length: length) { head.writeImmutableBuffer(slice) }
@@ -50,14 +50,22 @@ extension Exchange {
         deadline = loop.now + loop.waits.clientHead
     }
 
-    private func refuseHead(_ error: HTTPWireError) {
+    /// A request whose head cannot be read, or does not come in time, counts as one.
+    /// - Parameter bytes: what came of it.
+    func observeUnreadable(bytes: Int) {
         requestBodyDone = false
+        bodyReceived = UInt64(bytes)
         loop.counters.requests &+= 1
         loop.observer.metrics.requestsBegun &+= 1
         observation = RequestObservation()
         observation.started = loop.now.uptimeNanoseconds
+        observation.phase = loop.table.table.phase
         isObserved = true
         isUnderstood = false
+    }
+
+    private func refuseHead(_ error: HTTPWireError, bytes: Int) {
+        observeUnreadable(bytes: bytes)
         let isTooLarge = error.status == 431 || error.status == 414
         answer(
             error.status, "The request was refused: \(error).", because: isTooLarge ? .headTooLarge : .badRequest,
@@ -99,6 +107,8 @@ extension Exchange {
     private func observe() {
         observation = RequestObservation()
         observation.started = started.uptimeNanoseconds
+        // Until it is routed; what is refused before is told under the phase of the time.
+        observation.phase = loop.table.table.phase
         isObserved = true
         isUnderstood = true
         if let security = connection?.security, security.version != nil {

@@ -71,6 +71,7 @@ extension Exchange {
                 ResponseRewriter.writeInterim(response, of: headBytes, to: &writer)
                 client.send(writer.written)
                 observation.bytesOut &+= UInt64(writer.count)
+                observation.headBytesOut &+= UInt32(truncatingIfNeeded: writer.count)
             }
             response.reset()
         }
@@ -158,10 +159,16 @@ extension Exchange {
     private func mirror(_ word: BridgeResponse, inlineState: ByteBuffer?) {
         let serial = serial
         deadline = loop.now + loop.waits.store + .seconds(5)
-        observation.mirrored.began = loop.now.uptimeNanoseconds
+        let began = loop.now.uptimeNanoseconds
         loop.mirror(word, inlineState: inlineState, in: mirrorContext()) { verdict in
             guard self.serial == serial else { return }
-            self.observation.mirrored.ended = self.loop.now.uptimeNanoseconds
+            let ended = self.loop.now.uptimeNanoseconds
+            // What changes nothing has no lag, and would hide that of what does.
+            switch word.answer {
+            case .put, .rotate, .destroy: self.observation.mirrored = .init(began: began, ended: ended)
+            case .touch where ended > began: self.observation.mirrored = .init(began: began, ended: ended)
+            case .touch, .none, .late, .missing, .stale: break
+            }
             switch verdict {
             case .release:
                 if self.stage == .mirroringLate { self.releaseEnd() } else { self.releaseHeldHead() }
@@ -291,7 +298,7 @@ extension Exchange {
             return pumpTunnel()
         }
         stage = .streaming
-        observation.headBytesOut = UInt32(truncatingIfNeeded: head.count)
+        observation.headBytesOut &+= UInt32(truncatingIfNeeded: head.count)
         passOnBody(rest, behind: head)
         guard stage == .streaming, upstream == nil else { return resumeUpstream() }
         // The instance closed while the head was held: that ends the body, well or short.
@@ -310,6 +317,8 @@ extension Exchange {
 
     /// The mirror step is done and nobody is there to read the rest.
     private func finishWithoutClient(_ rest: UnsafeRawBufferPointer) {
+        // Nobody has been sent the status that the instance gave.
+        observation.status = 0
         guard late != nil else { return end() }
         stage = .streaming
         deadline = loop.now + loop.waits.stream
@@ -342,7 +351,10 @@ extension Exchange {
             part = try takeResponseBody(bytes)
         } catch {
             // What came before the mistake is the client's; the connection's end says that the body was cut short.
-            client?.send(head)
+            if let client {
+                client.send(head)
+                observation.bytesOut &+= UInt64(head.count)
+            }
             return abort()
         }
         if part.consumed > 0 { deadline = loop.now + loop.waits.stream }
@@ -351,8 +363,10 @@ extension Exchange {
             // The end is held. The head may go.
             heldEnd = part.unwrapped ?? ByteBuffer(bytes: content)
             if part.hasForbiddenTrailers { heldEnd!.writeBytes(permittedTrailers(of: bytes)) }
-            client?.send(head)
-            observation.bytesOut &+= UInt64(head.count + heldEnd!.readableBytes)
+            if let client {
+                client.send(head)
+                observation.bytesOut &+= UInt64(head.count)
+            }
             return mirrorLate(word)
         }
         if let client {
@@ -362,7 +376,11 @@ extension Exchange {
             } else {
                 client.send(head, content)
                 observation.bytesOut &+= UInt64(head.count + content.count)
-                if part.hasForbiddenTrailers { client.send(permittedTrailers(of: bytes)) }
+                if part.hasForbiddenTrailers {
+                    let trailers = permittedTrailers(of: bytes)
+                    client.send(trailers)
+                    observation.bytesOut &+= UInt64(trailers.count)
+                }
             }
             if !client.isWritable { streamWritabilityChanged(isWritable: false) }
         }
@@ -471,7 +489,10 @@ extension Exchange {
     private func releaseEnd() {
         late = nil
         endGrace()
-        if let client, let heldEnd { client.send(heldEnd) }
+        if let client, let heldEnd {
+            client.send(heldEnd)
+            observation.bytesOut &+= UInt64(heldEnd.readableBytes)
+        }
         heldEnd = nil
         finishResponse(unread: responseInput.readableBytes)
     }

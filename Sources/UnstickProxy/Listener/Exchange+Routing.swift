@@ -53,7 +53,11 @@ extension Exchange {
         var chosen: Int?
         switch decision.target {
         case .home(let home):
-            if !tried.contains(home), obtainPermit(home, HomeClaim(isHome: true, mayFailOver: decision.mayFailOver)) {
+            // In `sticky` another instance serves what the home cannot, but without the session: only a home that cannot be
+            // reached is given up, not one that is thought ill of.
+            let losesSession = decision.phase == .sticky && sessionSlice != nil
+            let claim = HomeClaim(isHome: true, mayFailOver: decision.mayFailOver && !losesSession)
+            if !tried.contains(home), obtainPermit(home, claim) {
                 chosen = home
             } else if decision.mayFailOver {
                 chosen = failOver(from: home)
@@ -229,7 +233,7 @@ extension Exchange {
         tries += 1
         let subject = RetriedRequest(
             method: request.method, hasIdempotencyKey: hasIdempotencyKey, bodyIsKept: replay != nil,
-            hasSubstitute: decision.mayFailOver)
+            hasSubstitute: decision.mayFailOver && hasUntriedInstance)
         switch loop.retries.decide(after: failure, of: subject, tries: tries, now: loop.now) {
         case .giveUp(let refusal):
             if refusal == .budgetSpent { loop.observer.metrics.retriesDenied &+= 1 }
@@ -244,6 +248,8 @@ extension Exchange {
                 tried.insert(served)
                 chooseInstance()
             case .freshConnection:
+                // The first leave was given back without a verdict; this try has one.
+                _ = obtainPermit(served, .exclusive)
                 connect(fresh: true)
             case .sameInstance(let pause):
                 let serial = serial
@@ -253,6 +259,13 @@ extension Exchange {
                     bound.value.chooseInstance()
                 }
             }
+        }
+    }
+
+    /// Whether another instance is left. The last one is tried again after a pause, as one without substitute is.
+    private var hasUntriedInstance: Bool {
+        table.table.instances.indices.contains { index in
+            index != served && !tried.contains(index) && table.acceptsNewSessions(index)
         }
     }
 

@@ -232,7 +232,8 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
 
     /// The client has closed its connection, or it broke.
     func streamDidClose() {
-        observation.flags.insert(.clientGone)
+        // The end of a tunnel is no loss: nobody says there when an answer is complete.
+        if stage != .tunneling { observation.flags.insert(.clientGone) }
         _ = detach()
         switch stage {
         case .forwarding where decision.phase.mirrors && requestBodyDone:
@@ -301,7 +302,8 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         observation.bytesIn = UInt64(head.readableBytes) + bodyReceived
         head.withUnsafeReadableBytes {
             loop.observer.finished(
-                observation, head: request, isUnderstood: isUnderstood, bytes: $0, client: loop.observer.wantsHeads ? identity.clientText : [],
+                observation, head: request, isUnderstood: isUnderstood, bytes: $0,
+                client: loop.observer.wantsHeads ? identity.clientText : [],
                 sessionID: sessionID)
         }
     }
@@ -339,26 +341,46 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         _ status: Int, _ message: String, because reason: OwnAnswer = .other, retryAfter: Int? = nil,
         closes: Bool = false
     ) {
-        observation.ownAnswer = reason
         switch stage {
         // The instance's head is out: a second one in the middle of its body would be read as content.
         case .streaming, .mirroringLate, .tunneling: return abort()
         default: break
         }
+        observation.ownAnswer = reason
         if status >= 500 { loop.counters.proxyErrors &+= 1 }
         serial += 1
         endRequest()
-        guard let client else { return end() }
+        guard let client else {
+            // Nobody has been sent the status that an instance may have given.
+            observation.status = 0
+            return end()
+        }
         let persists = !closes && keepAlive && requestBodyDone && !loop.isStopping
-        var out = HeadWriter(loop.headMemory(ProxyAnswer.maxSize(messageBytes: message.utf8.count)))
+        let lines = observedLines()
+        let omitsBody = request.method == .head
+        var out = HeadWriter(loop.headMemory(ProxyAnswer.maxSize(messageBytes: message.utf8.count) + lines.count))
         ProxyAnswer.write(
-            status: status, message: message, retryAfterSeconds: retryAfter, keepAlive: persists,
-            omitsBody: request.method == .head, to: &out)
+            status: status, message: message, retryAfterSeconds: retryAfter, lines: lines, keepAlive: persists,
+            omitsBody: omitsBody, to: &out)
         client.send(out.written)
         observation.status = UInt16(status)
-        observation.bytesOut = UInt64(out.count)
+        observation.bytesOut &+= UInt64(out.count)
+        let bodyBytes = omitsBody ? 0 : ProxyAnswer.bodySize(messageBytes: message.utf8.count)
+        observation.headBytesOut &+= UInt32(truncatingIfNeeded: out.count - bodyBytes)
         finishObservation()
         if persists { nextRequest() } else { finishAndClose() }
+    }
+
+    /// The request's id for the client, where it is told; valid until the next head is written.
+    private func observedLines() -> UnsafeRawBufferPointer {
+        guard isObserved, isUnderstood, loop.observer.rewritesFields else {
+            return UnsafeRawBufferPointer(start: nil, count: 0)
+        }
+        loop.responseScratch.clear()
+        head.withUnsafeReadableBytes {
+            loop.observer.writeResponseLines(observation, head: $0, to: &loop.responseScratch)
+        }
+        return loop.responseScratch.withUnsafeReadableBytes { $0 }
     }
 
     /// Lets the client read what was written, then closes.
@@ -432,6 +454,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         switch stage {
         case .readingHead:
             if input.readableBytes > 0 {
+                observeUnreadable(bytes: input.readableBytes)
                 answer(408, "The request head did not arrive in time.", because: .clientTimeout, closes: true)
             } else {
                 abort()
@@ -445,7 +468,9 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         case .forwarding:
             answer(408, "The request body did not arrive in time.", because: .clientTimeout, closes: true)
         case .mirroring:
-            answer(503, "The session store did not answer in time.", because: .storeUnavailable, retryAfter: 1, closes: true)
+            answer(
+                503, "The session store did not answer in time.", because: .storeUnavailable, retryAfter: 1,
+                closes: true)
         case .streaming, .tunneling, .mirroringLate:
             abort()
         case .closed:

@@ -37,10 +37,15 @@ enum ProxyAnswer {
     /// Room that an answer needs at most, for a message of so many bytes of UTF-8.
     static func maxSize(messageBytes: Int) -> Int { messageBytes + 288 }
 
+    /// Bytes of the body that says a message of so many bytes.
+    static func bodySize(messageBytes: Int) -> Int { messageBytes + 1 }
+
     /// A plain-text answer whose text says what happened, for the person who reads the client's log. Control characters of
     /// `message` would not matter: it stands in the body.
+    /// - Parameter lines: further lines of the head, each with its CRLF; not part of ``maxSize(messageBytes:)``.
     static func write(
-        status: Int, message: String, retryAfterSeconds: Int? = nil, keepAlive: Bool, omitsBody: Bool,
+        status: Int, message: String, retryAfterSeconds: Int? = nil,
+        lines: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0), keepAlive: Bool, omitsBody: Bool,
         to out: inout HeadWriter
     ) {
         out.append("HTTP/1.1 ")
@@ -50,7 +55,7 @@ enum ProxyAnswer {
         // RFC 9110 section 6.6.1: an origin server with a clock sends `Date`; the proxy answers in its place without one
         // rather than ask the clock for each refusal.
         out.append("\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ")
-        out.append(decimal: UInt64(message.utf8.count + 1))
+        out.append(decimal: UInt64(bodySize(messageBytes: message.utf8.count)))
         out.append("\r\nCache-Control: no-store\r\n")
         if let retryAfterSeconds {
             out.append("Retry-After: ")
@@ -59,6 +64,7 @@ enum ProxyAnswer {
         }
         // RFC 9110 section 15.5.6: 405 names what is allowed; only TRACE is ever refused so.
         if status == 405 { out.append("Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n") }
+        if !lines.isEmpty { out.append(lines) }
         out.append(keepAlive ? endOfHead : closeAndEndOfHead)
         guard !omitsBody else { return }
         out.append(text: message)

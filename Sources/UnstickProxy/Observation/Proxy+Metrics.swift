@@ -8,7 +8,7 @@ extension Proxy {
         let facts = await ask { $0.facts() }
         // Without loops there is nothing to tell; there always is one.
         guard var facts = facts.first else { return }
-        facts.certificates = certificates.map { (name: $0.names.first ?? $0.file, expiry: $0.expiry) }
+        facts.certificates = certificates.map { (name: $0.file, expiry: $0.expiry) }
         ProxyMetrics.write(await ask { $0.snapshot() }, facts, to: &text)
     }
 
@@ -43,7 +43,7 @@ extension ProxyLoop {
 
     func snapshot() -> LoopSnapshot {
         var metrics = observer.metrics
-        metrics.upstreamConnectionsOpened = table.pools.reduce(0) { $0 + $1.connectionsOpened }
+        metrics.upstreamConnectionsOpened &+= table.pools.reduce(0) { $0 + $1.connectionsOpened }
         return snapshot(metrics)
     }
 
