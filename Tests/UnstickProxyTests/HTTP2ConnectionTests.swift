@@ -133,8 +133,8 @@ struct HTTP2ConnectionTests {
             await client.attempt(Raw.request(stream: 1, endHeaders: false))
             for _ in 0..<100 { await client.attempt(Raw.frame(9, stream: 1, payload: Raw.block([("a", "b")]))) }
             #expect(await client.wait { $0.isClosed })
-            // What of the flood was under way may be answered once more, as a violation.
-            #expect(client.frames.first { $0.type == 7 }?.code == 11)
+            // ENHANCE_YOUR_CALM, or PROTOCOL_ERROR where the frames' arrival lets another check of the parser come first.
+            #expect([1, 11].contains(client.frames.first { $0.type == 7 }?.code))
             #expect(server.log.requests.isEmpty)
         }
     }
