@@ -97,6 +97,7 @@ struct ProxyFixture {
         limits: ProxyOptions.Limits = ProxyOptions.Limits(), timeouts: ProxyOptions.Timeouts = ProxyOptions.Timeouts(),
         coordinatorAnswers: Bool = true, generation: Generation = Generation(1),
         hydrates: Bool = true, storeErrors: RoutingTable.StoreErrorPolicy = .serve,
+        configure: (inout ProxyOptions) -> Void = { _ in },
         _ body: (ProxyFixture) async throws -> Void
     ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
@@ -125,6 +126,7 @@ struct ProxyFixture {
         options.limits = limits
         options.timeouts = timeouts
         if !coordinatorAnswers { options.timeouts.firstTable = .zero }
+        configure(&options)
         var logger = Logger(label: "test")
         logger.logLevel = .critical
         let proxy = try await Proxy(

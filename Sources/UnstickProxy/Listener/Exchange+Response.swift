@@ -55,16 +55,15 @@ extension Exchange {
             let length = response.headLength
             let headBytes = UnsafeRawBufferPointer(rebasing: bytes[..<length])
             bytes = UnsafeRawBufferPointer(rebasing: bytes[length...])
-            guard response.isInformational else { return takeResponseHead(headBytes, rest: bytes) }
-            // 100 was answered by the proxy; others are passed on (RFC 9110 section 15.2).
-            guard response.status != 101 else {
+            guard response.isInformational else {
                 // Nobody asked for another protocol (RFC 9110 section 15.2.2).
-                guard request.wantsUpgrade else {
+                if response.status == 101, !request.wantsUpgrade {
                     settlePermit(.unreadable)
                     return answer(502, "The instance changed the protocol unasked.", because: .upstreamInvalid)
                 }
                 return takeResponseHead(headBytes, rest: bytes)
             }
+            // 100 was answered by the proxy; others are passed on (RFC 9110 section 15.2).
             if response.status != 100, request.versionMinor > 0, let client {
                 var writer = HeadWriter(
                     loop.headMemory(ResponseRewriter.maxSize(response, affinityLineBytes: 0)))
@@ -511,9 +510,12 @@ extension Exchange {
         case .mirroring:
             // The body will be cut short; the session's change still counts.
             keepAlive = false
-        case .streaming, .tunneling:
+        case .streaming:
             observation.flags.insert(.truncated)
             abort()
+        case .tunneling:
+            // What the client has not taken yet is still its.
+            finishAndClose()
         case .readingHead, .deciding, .closed:
             break
         }
