@@ -34,10 +34,12 @@ struct ConnectionTests {
         }
     }
 
-    @Test("a pipelined request that is refused does not take the answers before it along", arguments: [
-        ("GET /b HTTP/1.1\r\n\r\n", 400), ("BAD\r\n\r\n", 400), ("GET /b HTTP/3.0\r\nHost: a\r\n\r\n", 505),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501),
-    ])
+    @Test(
+        "a pipelined request that is refused does not take the answers before it along",
+        arguments: [
+            ("GET /b HTTP/1.1\r\n\r\n", 400), ("BAD\r\n\r\n", 400), ("GET /b HTTP/3.0\r\nHost: a\r\n\r\n", 505),
+            ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 501),
+        ])
     func refusedBehind(bad: String, status: Int) async throws {
         try await LiveFixture.with { live in
             let (client, instance, _) = try await live.exchange("GET /a HTTP/1.1\r\nHost: a\r\n\r\n" + bad)
@@ -93,10 +95,12 @@ struct ConnectionTests {
 
     // MARK: HTTP/1.0
 
-    @Test("HTTP/1.0 closes unless the client asks for more, and then says that it does not", arguments: [
-        ("", false), ("Connection: keep-alive\r\n", true), ("Connection: Keep-Alive, x\r\n", true),
-        ("Connection: keep-alive, close\r\n", false),
-    ])
+    @Test(
+        "HTTP/1.0 closes unless the client asks for more, and then says that it does not",
+        arguments: [
+            ("", false), ("Connection: keep-alive\r\n", true), ("Connection: Keep-Alive, x\r\n", true),
+            ("Connection: keep-alive, close\r\n", false),
+        ])
     func http10(field: String, persists: Bool) async throws {
         try await withAnsweringInstance { fixture, upstream in
             let client = try await fixture.connect()
@@ -154,15 +158,18 @@ struct ConnectionTests {
         var testDescription: String { line }
     }
 
-    @Test("targets in other forms reach the instance in the form of an origin server", arguments: [
-        Target(line: "GET http://b.example/x?y=1", host: "a", wantedLine: "GET /x?y=1", wantedHost: "b.example"),
-        Target(line: "GET http://b.example:81", host: "a", wantedLine: "GET /", wantedHost: "b.example:81"),
-        Target(line: "GET http://b.example?y", host: "a", wantedLine: "GET /?y", wantedHost: "b.example"),
-        Target(line: "OPTIONS *", host: "a", wantedLine: "OPTIONS *", wantedHost: "a"),
-        Target(line: "OPTIONS http://b.example", host: "a", wantedLine: "OPTIONS *", wantedHost: "b.example"),
-        Target(line: "GET /a/../b//c;d?e=%2e", host: "a:80", wantedLine: "GET /a/../b//c;d?e=%2e", wantedHost: "a:80"),
-        Target(line: "GET /", host: "[::1]:8080", wantedLine: "GET /", wantedHost: "[::1]:8080"),
-    ])
+    @Test(
+        "targets in other forms reach the instance in the form of an origin server",
+        arguments: [
+            Target(line: "GET http://b.example/x?y=1", host: "a", wantedLine: "GET /x?y=1", wantedHost: "b.example"),
+            Target(line: "GET http://b.example:81", host: "a", wantedLine: "GET /", wantedHost: "b.example:81"),
+            Target(line: "GET http://b.example?y", host: "a", wantedLine: "GET /?y", wantedHost: "b.example"),
+            Target(line: "OPTIONS *", host: "a", wantedLine: "OPTIONS *", wantedHost: "a"),
+            Target(line: "OPTIONS http://b.example", host: "a", wantedLine: "OPTIONS *", wantedHost: "b.example"),
+            Target(
+                line: "GET /a/../b//c;d?e=%2e", host: "a:80", wantedLine: "GET /a/../b//c;d?e=%2e", wantedHost: "a:80"),
+            Target(line: "GET /", host: "[::1]:8080", wantedLine: "GET /", wantedHost: "[::1]:8080"),
+        ])
     func targets(_ item: Target) async throws {
         try await withAnsweringInstance { fixture, upstream in
             let answer = try await fixture.raw(
@@ -175,13 +182,17 @@ struct ConnectionTests {
         }
     }
 
-    @Test("a host that is missing, repeated or none is refused, in the target too", arguments: [
-        "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", "GET http://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", "GET ftp://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET * HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
-    ])
+    @Test(
+        "a host that is missing, repeated or none is refused, in the target too",
+        arguments: [
+            "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", "GET http://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", "GET ftp://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET * HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
+        ])
     func badHosts(request: String) async throws {
         try await withAnsweringInstance { fixture, upstream in
             let answer = try await fixture.raw(request)
@@ -190,10 +201,13 @@ struct ConnectionTests {
         }
     }
 
-    @Test("Max-Forwards is counted down for OPTIONS and TRACE, and ends at 0", arguments: [
-        ("OPTIONS", "5", 200, ["4"]), ("OPTIONS", "1", 200, ["0"]), ("OPTIONS", "0", 200, nil), ("TRACE", "0", 405, nil),
-        ("TRACE", "2", 200, ["1"]), ("OPTIONS", "x", 200, []),
-    ] as [(String, String, Int, [String]?)])
+    @Test(
+        "Max-Forwards is counted down for OPTIONS and TRACE, and ends at 0",
+        arguments: [
+            ("OPTIONS", "5", 200, ["4"]), ("OPTIONS", "1", 200, ["0"]), ("OPTIONS", "0", 200, nil),
+            ("TRACE", "0", 405, nil),
+            ("TRACE", "2", 200, ["1"]), ("OPTIONS", "x", 200, []),
+        ] as [(String, String, Int, [String]?)])
     func maxForwards(method: String, value: String, status: Int, forwarded: [String]?) async throws {
         try await withAnsweringInstance { fixture, upstream in
             let answer = try await fixture.raw(
@@ -203,12 +217,14 @@ struct ConnectionTests {
         }
     }
 
-    @Test("each limit on a request's head has its own status", arguments: [
-        ("GET /\(String(repeating: "t", count: 300)) HTTP/1.1\r\nHost: a\r\n\r\n", 414),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "v", count: 2_000))\r\n\r\n", 431),
-        ("GET / HTTP/1.1\r\nHost: a\r\n\(String(repeating: "X: v\r\n", count: 20))\r\n", 431),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", 413),
-    ])
+    @Test(
+        "each limit on a request's head has its own status",
+        arguments: [
+            ("GET /\(String(repeating: "t", count: 300)) HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: \(String(repeating: "v", count: 2_000))\r\n\r\n", 431),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\(String(repeating: "X: v\r\n", count: 20))\r\n", 431),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n", 413),
+        ])
     func limits(request: String, status: Int) async throws {
         try await withAnsweringInstance(
             configure: {

@@ -14,7 +14,8 @@ struct CurlTests {
     /// What curl wrote: the heads and bodies that it got, and behind them a line for each transfer.
     private func curl(_ arguments: [String], input: String? = nil) async throws -> ProgramResult {
         let report = ["--write-out", "\\n[%{http_code} %{num_connects} %{http_version} %{size_download}]\\n"]
-        let result = try await run("curl", ["--silent", "--show-error", "--max-time", "10"] + report + arguments, input: input)
+        let result = try await run(
+            "curl", ["--silent", "--show-error", "--max-time", "10"] + report + arguments, input: input)
         try #require(result.code == 0, "curl \(arguments): \(result.code) \(result.errors)")
         return result
     }
@@ -117,11 +118,15 @@ struct CurlTests {
             let url = fixture.url
             let result = try await curl([
                 url + "/a", "--next", "-s", "-I", url + "/b", "--next", "-s", "-d", "body", url + "/c", "--next", "-s",
-                "-H", "Transfer-Encoding: chunked", "-d", "more", url + "/d", "--next", "-s", "--write-out", "[%{num_connects}]",
+                "-H", "Transfer-Encoding: chunked", "-d", "more", url + "/d", "--next", "-s", "--write-out",
+                "[%{num_connects}]",
                 url + "/e",
             ])
             #expect(result.output.hasSuffix("empty[0]"))
-            #expect(upstream.requests.map { "\($0.method) \($0.uri)" } == ["GET /a", "HEAD /b", "POST /c", "POST /d", "GET /e"])
+            #expect(
+                upstream.requests.map { "\($0.method) \($0.uri)" } == [
+                    "GET /a", "HEAD /b", "POST /c", "POST /d", "GET /e",
+                ])
             #expect(try await fixture.openedConnections() == 1)
         }
     }

@@ -8,12 +8,14 @@ import UnstickCore
 
 @Suite("Departures and total time, live")
 struct DepartureTests {
-    @Test("a client that leaves frees its instance and leaves nothing behind", arguments: [
-        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nha",
-        "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",
-    ], [nil, "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"])
+    @Test(
+        "a client that leaves frees its instance and leaves nothing behind",
+        arguments: [
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nha",
+            "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+        ], [nil, "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"])
     func leaves(request: String, answer: String?) async throws {
         try await LiveFixture.with { live in
             let (client, instance, _) = try await live.exchange(request)
@@ -74,9 +76,11 @@ struct DepartureTests {
         try await LiveFixture.with(configure: { $0.timeouts.total = .milliseconds(300) }, body)
     }
 
-    @Test("a request that takes too long gets 504, and is cut off once the head is out", arguments: [
-        ("", [504]), ("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nhalf", [200]),
-    ])
+    @Test(
+        "a request that takes too long gets 504, and is cut off once the head is out",
+        arguments: [
+            ("", [504]), ("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\nhalf", [200]),
+        ])
     func total(answer: String, wanted: [Int]) async throws {
         try await withTotal { live in
             let (client, instance, _) = try await live.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -87,11 +91,13 @@ struct DepartureTests {
         }
     }
 
-    @Test("event streams and upgrades have all the time they want", arguments: [
-        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n",
-        UpgradeTests.accepted + "\r\n",
-    ])
+    @Test(
+        "event streams and upgrades have all the time they want",
+        arguments: [
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n",
+            UpgradeTests.accepted + "\r\n",
+        ])
     func free(answer: String) async throws {
         try await withTotal { live in
             let (client, instance, _) = try await live.exchange(UpgradeTests.handshake)

@@ -124,10 +124,13 @@ struct ForwardedFieldsTests {
     /// Instances that served requests which claim to be of these clients.
     private func served(_ clients: [String], trusts: Bool) async throws -> [Int] {
         var served: [Int] = []
-        try await ProxyFixture.with(phase: .sticky, applications: 4, configure: {
-            $0.affinity.method = .ipHash
-            if trusts { $0.forwarding.trustedProxies = [Self.loopback] }
-        }) { fixture in
+        try await ProxyFixture.with(
+            phase: .sticky, applications: 4,
+            configure: {
+                $0.affinity.method = .ipHash
+                if trusts { $0.forwarding.trustedProxies = [Self.loopback] }
+            }
+        ) { fixture in
             for client in clients {
                 let before = fixture.upstreams.map(\.requests.count)
                 _ = try await fixture.raw(
@@ -148,9 +151,11 @@ struct ForwardedFieldsTests {
         #expect(Set(try await served(clients, trusts: false)).count == 1)
     }
 
-    @Test("rate limits go by the client behind a trusted proxy, and by the peer for all others", arguments: [
-        (true, [200, 200, 429, 200, 200]), (false, [200, 200, 429, 429, 429]),
-    ])
+    @Test(
+        "rate limits go by the client behind a trusted proxy, and by the peer for all others",
+        arguments: [
+            (true, [200, 200, 429, 200, 200]), (false, [200, 200, 429, 429, 429]),
+        ])
     func rateLimits(trusts: Bool, wanted: [Int]) async throws {
         try await withAnsweringInstance(configure: {
             if trusts { $0.forwarding.trustedProxies = [Self.loopback] }

@@ -76,7 +76,9 @@ extension ProxyFixture {
     /// Makes these the instances `web-1`, `web-2` …
     func route(to urls: [String]) async throws {
         let epoch = link.publish {
-            $0.instances = urls.enumerated().map { RoutingTable.Instance(name: "web-\($0.offset + 1)", url: $0.element) }
+            $0.instances = urls.enumerated().map {
+                RoutingTable.Instance(name: "web-\($0.offset + 1)", url: $0.element)
+            }
         }
         await link.waitForAcknowledgement(of: epoch)
     }

@@ -37,10 +37,12 @@ struct MessageTests {
         }
     }
 
-    @Test("without a body, and in HTTP/1.0, an expectation means nothing", arguments: [
-        "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
-        "POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
-    ])
+    @Test(
+        "without a body, and in HTTP/1.0, an expectation means nothing",
+        arguments: [
+            "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+            "POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+        ])
     func expectNothing(request: String) async throws {
         try await LiveFixture.with { live in
             let (client, instance, _) = try await live.exchange(request)
@@ -69,9 +71,11 @@ struct MessageTests {
         }
     }
 
-    @Test("interim answers pass on at once, without what is the connection's or the bridge's", arguments: [
-        Phase.sticky, .mirroring,
-    ])
+    @Test(
+        "interim answers pass on at once, without what is the connection's or the bridge's",
+        arguments: [
+            Phase.sticky, .mirroring,
+        ])
     func interim(phase: Phase) async throws {
         try await LiveFixture.with(phase: phase) { live in
             let (client, instance, _) = try await live.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -111,15 +115,19 @@ struct MessageTests {
         var testDescription: String { "\(method) → \(answer)" }
     }
 
-    @Test("an answer without a body ends with its head, whatever the head says", arguments: [
-        Bodiless(method: "HEAD", answer: "200 OK\r\nContent-Length: 1000", kept: ["Content-Length: 1000"]),
-        Bodiless(method: "HEAD", answer: "200 OK\r\nTransfer-Encoding: chunked", kept: ["Transfer-Encoding: chunked"]),
-        Bodiless(method: "HEAD", answer: "404 Not Found"),
-        Bodiless(method: "GET", answer: "204 No Content"),
-        Bodiless(method: "GET", answer: "204 No Content\r\nContent-Length: 0", dropped: ["Content-Length"]),
-        Bodiless(method: "GET", answer: "304 Not Modified\r\nContent-Length: 7\r\nETag: \"a\"", kept: ["ETag: \"a\""]),
-        Bodiless(method: "GET", answer: "304 Not Modified\r\nTransfer-Encoding: chunked"),
-    ])
+    @Test(
+        "an answer without a body ends with its head, whatever the head says",
+        arguments: [
+            Bodiless(method: "HEAD", answer: "200 OK\r\nContent-Length: 1000", kept: ["Content-Length: 1000"]),
+            Bodiless(
+                method: "HEAD", answer: "200 OK\r\nTransfer-Encoding: chunked", kept: ["Transfer-Encoding: chunked"]),
+            Bodiless(method: "HEAD", answer: "404 Not Found"),
+            Bodiless(method: "GET", answer: "204 No Content"),
+            Bodiless(method: "GET", answer: "204 No Content\r\nContent-Length: 0", dropped: ["Content-Length"]),
+            Bodiless(
+                method: "GET", answer: "304 Not Modified\r\nContent-Length: 7\r\nETag: \"a\"", kept: ["ETag: \"a\""]),
+            Bodiless(method: "GET", answer: "304 Not Modified\r\nTransfer-Encoding: chunked"),
+        ])
     func bodiless(_ item: Bodiless) async throws {
         try await LiveFixture.with { live in
             let (client, instance, _) = try await live.exchange("\(item.method) / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -135,13 +143,15 @@ struct MessageTests {
         }
     }
 
-    @Test("bytes behind an answer's end reach nobody, and the instance's connection is not used again", arguments: [
-        ("HEAD", "200 OK\r\nContent-Length: 5\r\n\r\nwrong"),
-        ("GET", "204 No Content\r\n\r\nwrong"),
-        ("GET", "304 Not Modified\r\n\r\nwrong"),
-        ("GET", "200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"),
-        ("GET", "204 No Content\r\nContent-Length: 5\r\n\r\n"),
-    ])
+    @Test(
+        "bytes behind an answer's end reach nobody, and the instance's connection is not used again",
+        arguments: [
+            ("HEAD", "200 OK\r\nContent-Length: 5\r\n\r\nwrong"),
+            ("GET", "204 No Content\r\n\r\nwrong"),
+            ("GET", "304 Not Modified\r\n\r\nwrong"),
+            ("GET", "200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"),
+            ("GET", "204 No Content\r\nContent-Length: 5\r\n\r\n"),
+        ])
     func bytesBehind(method: String, answer: String) async throws {
         try await LiveFixture.with { live in
             let (client, instance, _) = try await live.exchange("\(method) / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -169,10 +179,13 @@ struct MessageTests {
         }
     }
 
-    @Test("a body that is cut short closes the client's connection without a proper end", arguments: [
-        "Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nx\r\n",
-    ])
+    @Test(
+        "a body that is cut short closes the client's connection without a proper end",
+        arguments: [
+            "Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nx\r\n",
+        ])
     func cutShort(answer: String) async throws {
         try await LiveFixture.with { live in
             let (client, instance, _) = try await live.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -188,7 +201,8 @@ struct MessageTests {
     // MARK: Chunks and trailers
 
     static let chunks = "3;name=value;q=\"a;b\"\r\nabc\r\n0a\r\n0123456789\r\n0\r\n"
-    static let trailers = "X-Sum: 7\r\nUnstick-Session: v=1\r\nunstick_state: x\r\nContent-Length: 9\r\nServer-Time: 1\r\n"
+    static let trailers =
+        "X-Sum: 7\r\nUnstick-Session: v=1\r\nunstick_state: x\r\nContent-Length: 9\r\nServer-Time: 1\r\n"
 
     @Test("chunks pass both ways with their extensions, and trailers but for what must not stand in them")
     func chunkedBothWays() async throws {

@@ -50,10 +50,12 @@ struct SlowClientTests {
         }
     }
 
-    @Test("a body that stops gets 408, and the instance's connection is not used again", arguments: [
-        "Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
-    ])
+    @Test(
+        "a body that stops gets 408, and the instance's connection is not used again",
+        arguments: [
+            "Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+            "Expect: 100-continue\r\nContent-Length: 10\r\n\r\n",
+        ])
     func stoppingBody(request: String) async throws {
         try await LiveFixture.with(configure: { $0.timeouts.clientBody = .milliseconds(300) }) { live in
             let (client, instance, _) = try await live.exchange("POST / HTTP/1.1\r\nHost: a\r\n\(request)")
@@ -81,11 +83,11 @@ struct SlowClientTests {
     @Test("an instance that does not take the body is not held against the client")
     func slowInstance() async throws {
         try await LiveFixture.with(configure: {
-            $0.timeouts.clientBody = .milliseconds(300)
-            $0.timeouts.response = .milliseconds(900)
-            $0.resilience.clients.bodyRate = 1_000_000
-            $0.resilience.clients.bodyRateGrace = .zero
-            $0.resilience.clients.bodyRateWindow = .milliseconds(200)
+            $0.timeouts.clientBody = .seconds(2)
+            $0.timeouts.response = .seconds(3)
+            $0.resilience.clients.bodyRate = 100_000
+            $0.resilience.clients.bodyRateGrace = .milliseconds(500)
+            $0.resilience.clients.bodyRateWindow = .seconds(1)
         }) { live in
             let size = 48 << 20
             let (client, instance, _) = try await live.exchange(
