@@ -16,10 +16,15 @@ struct LiveFixture {
     let upstream: LiveUpstream
 
     static func with(
-        phase: Phase = .sticky, configure: (inout ProxyOptions) -> Void = { _ in },
+        phase: Phase = .sticky, configure: @escaping (inout ProxyOptions) -> Void = { _ in },
         _ body: (LiveFixture) async throws -> Void
     ) async throws {
-        try await ProxyFixture.with(phase: phase, applications: 0, configure: configure) { fixture in
+        let prepare = { (options: inout ProxyOptions) in
+            // What a test leaves open is cut off at its end.
+            options.timeouts.shutdown = .zero
+            configure(&options)
+        }
+        try await ProxyFixture.with(phase: phase, applications: 0, configure: prepare) { fixture in
             let upstream = try await LiveUpstream(group: fixture.group)
             try await fixture.route(to: [upstream.url])
             try await body(LiveFixture(proxy: fixture, upstream: upstream))
@@ -126,11 +131,15 @@ extension ProxyFixture {
 
 /// A proxy in `sticky` before one server that answers with a closure.
 func withAnsweringInstance(
-    configure: (inout ProxyOptions) -> Void = { _ in },
+    configure: @escaping (inout ProxyOptions) -> Void = { _ in },
     _ answer: @escaping @Sendable (ReceivedRequest) -> UpstreamAnswer = { _ in .text("ok") },
     _ body: (ProxyFixture, TestUpstream) async throws -> Void
 ) async throws {
-    try await ProxyFixture.with(phase: .sticky, applications: 0, configure: configure) { fixture in
+    let prepare = { (options: inout ProxyOptions) in
+        options.timeouts.shutdown = .zero
+        configure(&options)
+    }
+    try await ProxyFixture.with(phase: .sticky, applications: 0, configure: prepare) { fixture in
         let upstream = try await TestUpstream(group: fixture.group, answer: answer)
         try await fixture.route(to: [upstream.url])
         try await body(fixture, upstream)
