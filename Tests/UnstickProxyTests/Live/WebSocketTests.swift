@@ -1,3 +1,4 @@
+import BridgeContract
 import ControlAPI
 import NIOCore
 import NIOHTTP1
@@ -17,9 +18,7 @@ struct WebSocketTests {
     private func server(_ group: any EventLoopGroup, name: String) async throws -> any Channel {
         let upgrader = NIOWebSocketServerUpgrader(
             maxFrameSize: Self.frameBytesMax,
-            shouldUpgrade: { channel, head in
-                channel.eventLoop.makeSucceededFuture(head.uri == "/refused" ? nil : [:])
-            },
+            shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture([:]) },
             upgradePipelineHandler: { channel, _ in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(Echo(name: name))
@@ -36,15 +35,16 @@ struct WebSocketTests {
 
     private func client(of fixture: ProxyFixture, cookie: String? = nil) async throws -> Client {
         let messages = Messages()
-        let upgrader = NIOWebSocketClientUpgrader(maxFrameSize: Self.frameBytesMax) { channel, head in
-            messages.change { $0.cookie = head.headers["Set-Cookie"].first }
-            return channel.eventLoop.makeCompletedFuture {
+        let upgrader = NIOWebSocketClientUpgrader(maxFrameSize: Self.frameBytesMax) { channel, _ in
+            channel.eventLoop.makeCompletedFuture {
                 try channel.pipeline.syncOperations.addHandler(Receiver(messages))
             }
         }
         let channel = try await ClientBootstrap(group: fixture.group)
             .channelInitializer { channel in
+                // The server's first frame may come with its answer.
                 channel.pipeline.addHTTPClientHandlers(
+                    leftOverBytesStrategy: .forwardBytes,
                     withClientUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
             }
             .connect(host: "127.0.0.1", port: fixture.port).get()
@@ -88,11 +88,8 @@ struct WebSocketTests {
             var servers: [any Channel] = []
             for number in 1...3 { servers.append(try await server(fixture.group, name: "web-\(number)")) }
             try await fixture.route(to: servers.map { "http://127.0.0.1:\($0.localAddress!.port!)" })
-            // A plain answer gives the affinity; an upgrade's own answer does not (it has no body to wait for).
-            let plain = try await fixture.raw("GET /refused HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            let cookie = try #require(values("Set-Cookie", in: plain).first { $0.hasPrefix("UNSTICK=") })
-            let pair = String(cookie.prefix { $0 != ";" })
-            let home = String(pair.dropFirst(8).prefix { $0 != "~" })
+            let home = "web-2"
+            let pair = "UNSTICK=\(home)~\(ProxyFixture.secret.affinitySignature(instance: home))"
             var clients: [Client] = []
             for _ in 1...6 {
                 let client = try await client(of: fixture, cookie: pair)
@@ -119,7 +116,6 @@ struct WebSocketTests {
         var messages: [Message] = []
         var taken = 0
         var isClosed = false
-        var cookie: String?
     }
 
     private final class Messages: Sendable {
