@@ -73,7 +73,7 @@ struct DepartureTests {
     // MARK: The whole request's time
 
     private func withTotal(_ body: (LiveFixture) async throws -> Void) async throws {
-        try await LiveFixture.with(configure: { $0.timeouts.total = .milliseconds(300) }, body)
+        try await LiveFixture.with(configure: { $0.timeouts.total = .seconds(2) }, body)
     }
 
     @Test(

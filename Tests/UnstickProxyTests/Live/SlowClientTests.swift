@@ -101,7 +101,7 @@ struct SlowClientTests {
 
     @Test("an idle connection is closed without a word, before a first request and behind one")
     func idle() async throws {
-        try await LiveFixture.with(configure: { $0.timeouts.idle = .milliseconds(300) }) { live in
+        try await LiveFixture.with(configure: { $0.timeouts.idle = .seconds(2) }) { live in
             let silent = try await live.connect()
             let (client, instance, _) = try await live.exchange(Self.get)
             await instance.send(Self.ok)
