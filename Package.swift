@@ -149,6 +149,7 @@ let package = Package(
                 "BridgeContract", "ControlAPI", "HTTPWire", "MemorySessionStore", "SessionStore", "SocketLoop",
                 "UnstickCore", "UnstickCrypto", "UnstickProxy", nio, nioPosix, nioHTTP1, nioEmbedded, nioTLS, nioSSL,
                 nioHTTP2, nioHPACK, httpClient, logging,
+                .product(name: "NIOWebSocket", package: "swift-nio"),
             ]
         ),
         .testTarget(

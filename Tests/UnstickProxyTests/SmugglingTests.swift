@@ -50,10 +50,14 @@ final class RecordingUpstream: Sendable {
     func close() async { try? await channel.close() }
 
     final class Sink: Sendable {
-        private let connections = Mutex<[ObjectIdentifier: [UInt8]]>([:])
+        private let connections = Mutex<[Int: [UInt8]]>([:])
+        private let last = Atomic<Int>(0)
 
-        func add(_ bytes: ByteBufferView, of handler: ObjectIdentifier) {
-            connections.withLock { $0[handler, default: []].append(contentsOf: bytes) }
+        /// A number for a connection, never given twice.
+        func number() -> Int { last.wrappingAdd(1, ordering: .relaxed).newValue }
+
+        func add(_ bytes: ByteBufferView, of connection: Int) {
+            connections.withLock { $0[connection, default: []].append(contentsOf: bytes) }
         }
 
         func contains(_ text: String) -> Bool {
@@ -72,13 +76,17 @@ final class RecordingUpstream: Sendable {
         typealias InboundIn = ByteBuffer
         typealias OutboundOut = ByteBuffer
         private let sink: Sink
+        private let number: Int
         private var pending: [UInt8] = []
 
-        init(_ sink: Sink) { self.sink = sink }
+        init(_ sink: Sink) {
+            self.sink = sink
+            number = sink.number()
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let bytes = unwrapInboundIn(data).readableBytesView
-            sink.add(bytes, of: ObjectIdentifier(self))
+            sink.add(bytes, of: number)
             pending.append(contentsOf: bytes)
             while let request = ReceivedBytes.first(of: pending), request.isComplete {
                 pending.removeFirst(request.length)

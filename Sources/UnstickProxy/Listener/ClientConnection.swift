@@ -26,7 +26,8 @@ final class ClientConnection: ByteStreamDelegate {
         self.stream = stream
         self.identity = identity
         self.security = security
-        deadline = loop.now + loop.waits.idle
+        // Whoever connects has something to say.
+        deadline = loop.now + loop.waits.clientHead
     }
 
     // MARK: While idle

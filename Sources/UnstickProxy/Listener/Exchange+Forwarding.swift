@@ -177,6 +177,8 @@ extension Exchange {
             if replay != nil { replay!.writeBytes(writer.written) }
             upstream.send(writer.written)
         }
+        // An instance that takes no more is the one that is waited for, not the client.
+        if stage == .forwarding, !upstream.isWritable { deadline = loop.now + loop.waits.response }
         return consumed
     }
 
@@ -192,6 +194,10 @@ extension Exchange {
 
     func upstreamWritabilityChanged(isWritable: Bool) {
         guard isWritable else { return }
+        // From here on it is the client that is waited for.
+        if stage == .forwarding, !requestBodyDone {
+            deadline = loop.now + loop.waits.clientBody
+        }
         processInput()
     }
 

@@ -29,9 +29,9 @@ extension Exchange {
         isReadingKeptHeads = true
         defer {
             isReadingKeptHeads = false
-            if stage == .readingHead, input.readableBytes == 0 { rest() }
+            if stage == .readingHead, input.readableBytes == 0, !waitsForReader { rest() }
         }
-        while stage == .readingHead, input.readableBytes > 0 {
+        while stage == .readingHead, input.readableBytes > 0, !waitsForReader {
             do {
                 let complete = try input.withBytes { (bytes) throws(HTTPWireError) in try request.parse(bytes) }
                 guard complete else { return headIsIncomplete() }

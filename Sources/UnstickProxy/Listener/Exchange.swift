@@ -12,7 +12,8 @@ import UnstickCore
 /// 1. `readHead`, `beginRequest` (Exchange+Request)
 /// 2. `route`, `readVersion`, `chooseInstance`, `hydrate` (Exchange+Routing)
 /// 3. `connect`, `forward`, `pumpRequestBody` (Exchange+Forwarding)
-/// 4. `takeResponseHead`, `mirror`, `releaseHead`, `streamResponse` (Exchange+Response)
+/// 4. `takeResponseHead`, `mirror`, `releaseHead` (Exchange+Response)
+/// 5. `passOnBody`, `finishResponse` (Exchange+Body)
 ///
 /// Bound to one event loop, which keeps exchanges for reuse, so that the steady state allocates nothing per request in
 /// `sticky` and an idle connection costs next to nothing. `serial` tells a late answer to an earlier use. Bytes come in memory that the loop's connections share: what can go on goes on from
@@ -55,6 +56,9 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     /// What has arrived and cannot go on yet.
     var input = ByteBuffer()
     var clientReadsPaused = false
+    /// The answers so far are still to be taken: until the client has, its next request is not begun, or one who only asks and
+    /// never reads would fill the memory.
+    private(set) var waitsForReader = false
     /// The first bytes of a head have arrived and the deadline for the rest is set.
     var headBegun = false
     /// `readKeptHeads` is at work: a request that ends meanwhile leaves the next one to it.
@@ -181,6 +185,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
             return processInput()
         }
         switch stage {
+        case .readingHead where waitsForReader: input.writeBytes(bytes)
         case .readingHead: readHead(bytes)
         case .forwarding, .streaming, .mirroring, .mirroringLate: forwardBody(bytes)
         case .tunneling: forwardTunnel(bytes)
@@ -223,7 +228,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     }
 
     func pauseClientIfNeeded() {
-        let full = input.readableBytes > Self.inputBytesMax
+        let full = waitsForReader || input.readableBytes > Self.inputBytesMax
         guard full != clientReadsPaused, let client else { return }
         clientReadsPaused = full
         bodyRate?.setReading(!full, now: loop.now)
@@ -249,6 +254,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     }
 
     func streamWritabilityChanged(isWritable: Bool) {
+        if waitsForReader, isWritable { return readerHasTaken() }
         guard let upstream, stage == .streaming || stage == .tunneling, upstreamReadsPaused == isWritable else {
             return
         }
@@ -333,6 +339,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
     }
 
     func closeIfIdle() {
+        if waitsForReader { return finishAndClose() }
         if stage == .readingHead, input.readableBytes == 0 { abort() }
     }
 
@@ -398,12 +405,25 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         reset()
         stage = .readingHead
         deadline = loop.now + loop.waits.idle
-        guard client != nil else { return end() }
+        guard let client else { return end() }
         if loop.isStopping { return abort() }
+        guard client.isWritable else {
+            waitsForReader = true
+            deadline = loop.now + loop.waits.stream
+            return pauseClientIfNeeded()
+        }
         if input.readableBytes > 0 { readKeptHeads() }
         pauseClientIfNeeded()
         // Nothing of a next request is here: the connection waits without an exchange.
         if stage == .readingHead, input.readableBytes == 0, !isReadingKeptHeads { rest() }
+    }
+
+    /// The client has taken enough of its answers: its next request may begin.
+    private func readerHasTaken() {
+        waitsForReader = false
+        deadline = loop.now + loop.waits.idle
+        pauseClientIfNeeded()
+        if input.readableBytes > 0 { readKeptHeads() } else { rest() }
     }
 
     /// Ready for another use.
@@ -439,6 +459,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         bodyRate = nil
         bodyReceived = 0
         totalDeadline = .distantFuture
+        waitsForReader = false
         headBegun = false
     }
 
@@ -453,7 +474,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
         guard now >= deadline else { return }
         switch stage {
         case .readingHead:
-            if input.readableBytes > 0 {
+            if input.readableBytes > 0, !waitsForReader {
                 observeUnreadable(bytes: input.readableBytes)
                 answer(408, "The request head did not arrive in time.", because: .clientTimeout, closes: true)
             } else {
@@ -461,7 +482,7 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
             }
         case .deciding:
             answer(503, "No instance could be asked in time.", because: .queueTimeout, retryAfter: 1, closes: true)
-        case .forwarding where requestBodyDone:
+        case .forwarding where requestBodyDone || upstream?.isWritable == false:
             suspectSession()
             settlePermit(.responseTimedOut)
             answer(504, "The instance did not answer in time.", because: .upstreamTimeout, closes: true)

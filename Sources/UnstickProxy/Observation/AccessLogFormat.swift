@@ -21,7 +21,8 @@ struct AccessLogSubject {
     private static var nothing: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: nil, count: 0) }
 
     init(
-        _ request: borrowing RequestHead, head: UnsafeRawBufferPointer, client: UnsafeRawBufferPointer, instance: String,
+        _ request: borrowing RequestHead, head: UnsafeRawBufferPointer, client: UnsafeRawBufferPointer,
+        instance: String,
         session: String?, milliseconds: Int64
     ) {
         self.head = head

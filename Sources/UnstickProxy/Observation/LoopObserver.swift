@@ -86,7 +86,8 @@ final class LoopObserver {
     }
 
     private func identify(
-        _ request: inout RequestObservation, _ head: borrowing RequestHead, _ bytes: UnsafeRawBufferPointer, isTrusted: Bool
+        _ request: inout RequestObservation, _ head: borrowing RequestHead, _ bytes: UnsafeRawBufferPointer,
+        isTrusted: Bool
     ) {
         if let identifier {
             request.requestID = .made(random.next(), random.next())

@@ -31,7 +31,7 @@ struct ConditionLiveTests {
             #expect(page.breaker("web-1") != "closed" && page.breaker("web-2") == "closed")
             #expect(page["upstream_breaker_openings_total"] ?? 0 >= 1)
             expectOneTryAnOpening(page)
-            page = try await until("a failed probe") {
+            page = try await eventually("a failed probe") {
                 // Its request is served by the other one.
                 try await fixture.strangers(1)
                 let page = await fixture.metrics()
@@ -44,7 +44,7 @@ struct ConditionLiveTests {
             let again = try await TestUpstream(group: fixture.group, port: fixture.upstreams[0].port) {
                 application.answer($0)
             }
-            page = try await until("a good probe") {
+            page = try await eventually("a good probe") {
                 try await fixture.strangers(1)
                 let page = await fixture.metrics()
                 return page.breaker("web-1") == "closed" ? page : nil

@@ -93,7 +93,7 @@ extension ProxyFixture {
     func untilMetrics(
         _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ condition: (MetricsPage) -> Bool
     ) async throws -> MetricsPage {
-        try await until(what, sourceLocation: sourceLocation) {
+        try await eventually(what, sourceLocation: sourceLocation) {
             let page = await metrics()
             return condition(page) ? page : nil
         }
@@ -118,7 +118,7 @@ extension ProxyFixture {
 }
 
 /// Asks again and again, at most ten seconds, until there is an answer.
-func until<Answer>(
+func eventually<Answer>(
     _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ question: () async throws -> Answer?
 ) async throws -> Answer {
     let deadline = ContinuousClock.now + .seconds(10)
@@ -185,7 +185,7 @@ struct LogFile {
 
     /// Waits for so many lines; more are a mistake.
     func lines(_ count: Int, sourceLocation: SourceLocation = #_sourceLocation) async throws -> [String] {
-        let lines = try await until("\(count) lines", sourceLocation: sourceLocation) {
+        let lines = try await eventually("\(count) lines", sourceLocation: sourceLocation) {
             let lines = text.split(separator: "\n").map(String.init)
             return lines.count >= count ? lines : nil
         }
