@@ -367,7 +367,7 @@ final class ProxyLoop {
                 name: pool.name,
                 health: pool.condition.activeHealth == nil && pool.condition.mayTakeNewWork
                     ? .unknown : (pool.condition.mayTakeNewWork ? .healthy : .unhealthy),
-                reason: pool.condition.mayTakeNewWork ? nil : pool.unavailability,
+                reason: pool.trouble,
                 inFlight: pool.inFlight,
                 requests: pool.requests)
         }

@@ -184,7 +184,7 @@ struct InstancePlanTests {
         .addInstance(name: "a b", url: "http://127.0.0.1:1", weight: 1),
         .addInstance(name: "-a", url: "http://127.0.0.1:1", weight: 1),
         .addInstance(name: String(repeating: "a", count: 65), url: "http://127.0.0.1:1", weight: 1),
-        .addInstance(name: "a", url: "https://127.0.0.1:1", weight: 1),
+        .addInstance(name: "a", url: "ftp://127.0.0.1:1", weight: 1),
         .addInstance(name: "a", url: "http://127.0.0.1", weight: 1),
         .addInstance(name: "a", url: "http://127.0.0.1:0", weight: 1),
         .addInstance(name: "a", url: "http://a/b:1", weight: 1),

@@ -199,9 +199,10 @@ final class UpstreamPool {
         inFlight -= 1
     }
 
-    /// Why it may not be chosen, for reports.
-    var unavailability: String? {
-        guard let cause = condition.reason else { return nil }
+    /// Why it may not be chosen, or why the last try to connect failed, for reports: also while a circuit that has opened
+    /// waits for a request to try it again.
+    var trouble: String? {
+        guard let cause = condition.mayTakeNewWork ? nil : condition.reason else { return lastConnectFailure }
         return lastConnectFailure.map { "\(cause) (\($0))" } ?? cause
     }
 }
