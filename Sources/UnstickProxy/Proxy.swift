@@ -19,7 +19,7 @@ public final class Proxy: Sendable {
     private let incarnation = SecureRandom.hex(byteCount: 8)
 
     private let group: SocketLoopGroup
-    private let loops: [NIOLoopBound<ProxyLoop>]
+    let loops: [NIOLoopBound<ProxyLoop>]
     /// One a loop, in the loops' order.
     private let entrances: [NIOLoopBound<ClientEntrance>]
     private let tlsContexts: TLSContextStore?
@@ -111,9 +111,6 @@ public final class Proxy: Sendable {
     private static func needsTLS(_ instances: [RoutingTable.Instance]) -> Bool {
         instances.contains { InstanceOrigin(url: $0.url).isSecure }
     }
-
-    /// For tests, which look into pools.
-    var loopsForTests: [NIOLoopBound<ProxyLoop>] { loops }
 
     /// The port it listens on without TLS, once it does.
     public var port: Int? { state.withLock { $0.port } }

@@ -32,7 +32,7 @@ final class ProxyLoop {
     /// Heads are written here and sent at once: what a socket does not take it copies, so the memory is free again.
     private var headScratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 16 * 1024, alignment: 16)
     /// Lines that a response's head gets.
-    var responseScratch = ByteBuffer()
+    private var responseScratch = ByteBuffer()
     var lastStoreWarning = NIODeadline.uptimeNanoseconds(0)
     var storeHealth = ProxyReport.StoreHealth.unknown
     /// Mirror writes begun and not durable yet.
@@ -101,6 +101,8 @@ final class ProxyLoop {
         table = makeTable(provisional, isProvisional: true)
         recount()
     }
+
+    deinit { headScratch.deallocate() }
 
     /// At most one round of the event loop old.
     var now: NIODeadline { eventLoop.tickTime }
@@ -238,6 +240,15 @@ final class ProxyLoop {
     }
 
     // MARK: Memory
+
+    /// Lets lines for a response's head be written and then used, in memory that is the same for every caller.
+    func withResponseLines<Result>(
+        _ write: (inout ByteBuffer) -> Void, then use: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        responseScratch.clear()
+        write(&responseScratch)
+        return responseScratch.withUnsafeReadableBytes { use($0) }
+    }
 
     /// Memory for a head that is written and sent at once; the same for every caller.
     func headMemory(_ size: Int) -> UnsafeMutableRawBufferPointer {

@@ -27,7 +27,7 @@ extension ProxyFixture {
 
     /// Closes the proxy's idle upstream connections, as a restart of an instance would.
     func dropConnections() async throws {
-        for bound in proxy.loopsForTests {
+        for bound in proxy.loops {
             try await bound.eventLoop.submit {
                 for pool in bound.value.table.pools { pool.closeIdle() }
             }.get()
@@ -73,7 +73,7 @@ extension ProxyFixture {
     func untilOrphaned() async {
         while true {
             var orphans = 0
-            for bound in proxy.loopsForTests {
+            for bound in proxy.loops {
                 orphans += (try? await bound.eventLoop.submit { bound.value.orphanCount }.get()) ?? 0
             }
             if orphans > 0 { return }

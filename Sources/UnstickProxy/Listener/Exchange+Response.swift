@@ -225,7 +225,19 @@ extension Exchange {
         if response.framing == .chunked, request.versionMinor == 0 { keepAlive = false }
         // Event streams have no end that a total could wait for.
         if totalDeadline != .distantFuture, isEventStream(headBytes) { totalDeadline = .distantFuture }
-        let lines = addedResponseLines()
+        let affinity = affinityLine()
+        guard loop.observer.rewritesFields else { return writeHead(headBytes, adding: affinity) }
+        return loop.withResponseLines { lines in
+            lines.writeBytes(affinity)
+            head.withUnsafeReadableBytes { loop.observer.writeResponseLines(observation, head: $0, to: &lines) }
+        } then: {
+            writeHead(headBytes, adding: $0)
+        }
+    }
+
+    private func writeHead(
+        _ headBytes: UnsafeRawBufferPointer, adding lines: UnsafeRawBufferPointer
+    ) -> UnsafeRawBufferPointer {
         let via = loop.responseVia
         var writer = HeadWriter(
             loop.headMemory(
@@ -244,20 +256,7 @@ extension Exchange {
         return (0..<wanted.utf8CodeUnitCount).allSatisfy { value[$0] | 0x20 == wanted.utf8Start[$0] | 0x20 }
     }
 
-    /// `Set-Cookie` for the affinity: when the client has none or another, and an expiring one in `completed`; and the
-    /// request's id where it is told.
-    private func addedResponseLines() -> UnsafeRawBufferPointer {
-        let affinity = affinityLine()
-        guard loop.observer.rewritesFields else { return affinity }
-        loop.responseScratch.clear()
-        loop.responseScratch.writeBytes(affinity)
-        head.withUnsafeReadableBytes {
-            loop.observer.writeResponseLines(observation, head: $0, to: &loop.responseScratch)
-        }
-        // Nothing writes there until the head has been written.
-        return loop.responseScratch.withUnsafeReadableBytes { $0 }
-    }
-
+    /// `Set-Cookie` for the affinity: when the client has none or another, and an expiring one in `completed`.
     private func affinityLine() -> UnsafeRawBufferPointer {
         let none = UnsafeRawBufferPointer(start: nil, count: 0)
         guard loop.options.affinity.method == .cookie, response.status != 101 else { return none }

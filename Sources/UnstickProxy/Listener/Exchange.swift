@@ -363,31 +363,27 @@ final class Exchange: UpstreamDelegate, ByteStreamDelegate {
             return end()
         }
         let persists = !closes && keepAlive && requestBodyDone && !loop.isStopping
-        let lines = observedLines()
         let omitsBody = request.method == .head
-        var out = HeadWriter(loop.headMemory(ProxyAnswer.maxSize(messageBytes: message.utf8.count) + lines.count))
-        ProxyAnswer.write(
-            status: status, message: message, retryAfterSeconds: retryAfter, lines: lines, keepAlive: persists,
-            omitsBody: omitsBody, to: &out)
-        client.send(out.written)
+        let isIdentified = isUnderstood && loop.observer.rewritesFields
+        let out = loop.withResponseLines { lines in
+            // The request's id for the client, where it is told.
+            guard isObserved, isIdentified else { return }
+            head.withUnsafeReadableBytes { loop.observer.writeResponseLines(observation, head: $0, to: &lines) }
+        } then: { lines in
+            let size = ProxyAnswer.maxSize(messageBytes: message.utf8.count) + lines.count
+            var writer = HeadWriter(loop.headMemory(size))
+            ProxyAnswer.write(
+                status: status, message: message, retryAfterSeconds: retryAfter, lines: lines, keepAlive: persists,
+                omitsBody: omitsBody, to: &writer)
+            return writer.written
+        }
+        client.send(out)
         observation.status = UInt16(status)
         observation.bytesOut &+= UInt64(out.count)
         let bodyBytes = omitsBody ? 0 : ProxyAnswer.bodySize(messageBytes: message.utf8.count)
         observation.headBytesOut &+= UInt32(truncatingIfNeeded: out.count - bodyBytes)
         finishObservation()
         if persists { nextRequest() } else { finishAndClose() }
-    }
-
-    /// The request's id for the client, where it is told; valid until the next head is written.
-    private func observedLines() -> UnsafeRawBufferPointer {
-        guard isObserved, isUnderstood, loop.observer.rewritesFields else {
-            return UnsafeRawBufferPointer(start: nil, count: 0)
-        }
-        loop.responseScratch.clear()
-        head.withUnsafeReadableBytes {
-            loop.observer.writeResponseLines(observation, head: $0, to: &loop.responseScratch)
-        }
-        return loop.responseScratch.withUnsafeReadableBytes { $0 }
     }
 
     /// Lets the client read what was written, then closes.

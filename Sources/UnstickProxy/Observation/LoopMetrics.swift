@@ -58,7 +58,6 @@ struct LoopMetrics: Sendable {
     /// By ``ConnectionRefusal``.
     var connectionsRefused = InlineArray<5, UInt64>(repeating: 0)
     var tlsHandshakes: UInt64 = 0
-    var tlsResumptions: UInt64 = 0
     var tlsFailures: UInt64 = 0
 
     var requestsBegun: UInt64 = 0
@@ -70,7 +69,7 @@ struct LoopMetrics: Sendable {
     /// Retries that the budget did not allow.
     var retriesDenied: UInt64 = 0
     /// By ``OwnAnswer``.
-    var ownAnswers = InlineArray<21, UInt64>(repeating: 0)
+    var ownAnswers = InlineArray<17, UInt64>(repeating: 0)
     var rateLimited: UInt64 = 0
     /// Failed store operations of any kind.
     var storeErrors: UInt64 = 0
@@ -141,7 +140,7 @@ struct LoopMetrics: Sendable {
 
     private static var plainCounters: [WritableKeyPath<LoopMetrics, UInt64>] {
         [
-            \.bytesIn, \.bytesOut, \.connectionsAccepted, \.connectionsClosed, \.tlsHandshakes, \.tlsResumptions,
+            \.bytesIn, \.bytesOut, \.connectionsAccepted, \.connectionsClosed, \.tlsHandshakes,
             \.tlsFailures, \.requestsBegun, \.requestsEnded, \.upgrades, \.clientsGone, \.retriesDenied,
             \.rateLimited, \.storeErrors, \.upstreamConnectionsOpened, \.ejections, \.breakerOpenings,
             \.accessLogDropped,

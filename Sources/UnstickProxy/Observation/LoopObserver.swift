@@ -226,23 +226,22 @@ final class LoopObserver {
         guard isLogged || isTraced else { return }
         let instance = metrics.name(ofSlot: request.instance)
         let milliseconds = Int64(wallNanoseconds(request.started) / 1_000_000)
-        // The array outlives the calls that read it.
-        let address = client.withUnsafeBytes { $0 }
-        defer { withExtendedLifetime(client) {} }
-        guard isUnderstood else {
-            if isLogged {
-                accessLog?.append(
-                    request, AccessLogSubject(client: address, instance: instance, milliseconds: milliseconds))
+        client.withUnsafeBytes { address in
+            guard isUnderstood else {
+                if isLogged {
+                    accessLog?.append(
+                        request, AccessLogSubject(client: address, instance: instance, milliseconds: milliseconds))
+                }
+                return
             }
-            return
-        }
-        let subject = AccessLogSubject(
-            head, head: bytes, client: address, instance: instance, session: sessionID.map(sessionHash),
-            milliseconds: milliseconds)
-        if isLogged { accessLog?.append(request, subject) }
-        if isTraced, let tracing {
-            let state = request.trace?.keepsState == true ? Self.traceState(head, bytes) : ""
-            tracing.record(request, head.method, subject, state: state, random: &random) { wallNanoseconds($0) }
+            let subject = AccessLogSubject(
+                head, head: bytes, client: address, instance: instance, session: sessionID.map(sessionHash),
+                milliseconds: milliseconds)
+            if isLogged { accessLog?.append(request, subject) }
+            if isTraced, let tracing {
+                let state = request.trace?.keepsState == true ? Self.traceState(head, bytes) : ""
+                tracing.record(request, head.method, subject, state: state, random: &random) { wallNanoseconds($0) }
+            }
         }
         if let accessLog { metrics.accessLogDropped = accessLog.dropped }
     }

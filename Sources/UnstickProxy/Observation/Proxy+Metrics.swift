@@ -24,7 +24,7 @@ extension Proxy {
     /// Asks the event loops in turn, each on its own thread.
     private func ask<Answer: Sendable>(_ question: @escaping @Sendable (ProxyLoop) -> Answer) async -> [Answer] {
         var answers: [Answer] = []
-        for bound in loopsForTests {
+        for bound in loops {
             if let answer = try? await bound.eventLoop.submit({ question(bound.value) }).get() {
                 answers.append(answer)
             }

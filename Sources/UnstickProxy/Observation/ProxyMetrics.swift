@@ -153,8 +153,6 @@ enum ProxyMetrics {
             }
         }
         text.counter("unstick_proxy_tls_handshakes_total", "TLS handshakes completed.", sum.tlsHandshakes)
-        text.counter(
-            "unstick_proxy_tls_resumptions_total", "Of those, resumptions of earlier sessions.", sum.tlsResumptions)
         text.counter("unstick_proxy_tls_handshake_failures_total", "TLS handshakes that failed.", sum.tlsFailures)
     }
 

@@ -78,16 +78,12 @@ enum OwnAnswer: UInt8, CaseIterable {
     case noInstance
     case queueFull
     case queueTimeout
-    case breakerOpen
     case connectFailed
     case upstreamClosed
     case upstreamTimeout
     case upstreamInvalid
     case storeUnavailable
     case hydrationFailed
-    case bridgeFailed
-    case shuttingDown
-    case misdirected
     case other
 
     var word: StaticString {
@@ -102,16 +98,12 @@ enum OwnAnswer: UInt8, CaseIterable {
         case .noInstance: "no_instance"
         case .queueFull: "queue_full"
         case .queueTimeout: "queue_timeout"
-        case .breakerOpen: "breaker_open"
         case .connectFailed: "connect_failed"
         case .upstreamClosed: "upstream_closed"
         case .upstreamTimeout: "upstream_timeout"
         case .upstreamInvalid: "upstream_invalid"
         case .storeUnavailable: "store_unavailable"
         case .hydrationFailed: "hydration_failed"
-        case .bridgeFailed: "bridge_failed"
-        case .shuttingDown: "shutting_down"
-        case .misdirected: "misdirected"
         case .other: "other"
         }
     }

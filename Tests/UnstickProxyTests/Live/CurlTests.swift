@@ -153,7 +153,7 @@ extension ProxyFixture {
     /// Connections to instances that were opened since the start.
     func openedConnections() async throws -> UInt64 {
         var count: UInt64 = 0
-        for bound in proxy.loopsForTests {
+        for bound in proxy.loops {
             count += try await bound.eventLoop.submit {
                 bound.value.table.pools.reduce(0) { $0 + $1.connectionsOpened }
             }.get()

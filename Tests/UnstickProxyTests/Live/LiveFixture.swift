@@ -91,7 +91,7 @@ extension ProxyFixture {
     /// What the proxy's report would say now.
     func reports() async throws -> [InstanceReport] {
         var all: [InstanceReport] = []
-        for bound in proxy.loopsForTests {
+        for bound in proxy.loops {
             all += try await bound.eventLoop.submit { bound.value.instanceReports() }.get()
         }
         return all
@@ -102,7 +102,7 @@ extension ProxyFixture {
     /// Client connections, and exchanges whose client has gone.
     func connectionCount() async throws -> Int {
         var count = 0
-        for bound in proxy.loopsForTests {
+        for bound in proxy.loops {
             count += try await bound.eventLoop.submit { bound.value.connectionCount }.get()
         }
         return count
@@ -123,7 +123,7 @@ extension ProxyFixture {
 
     /// Lets each of the proxy's loops turn so many times.
     func turn(_ rounds: Int) async throws {
-        for bound in proxy.loopsForTests {
+        for bound in proxy.loops {
             for _ in 0..<rounds { try await bound.eventLoop.submit {}.get() }
         }
     }
