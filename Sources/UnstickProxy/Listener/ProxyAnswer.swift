@@ -1,5 +1,4 @@
 import HTTPWire
-import NIOCore
 
 /// Answers that the proxy makes itself.
 enum ProxyAnswer {
@@ -69,18 +68,5 @@ enum ProxyAnswer {
         guard !omitsBody else { return }
         out.append(text: message)
         out.append("\n")
-    }
-
-    static func write(
-        status: Int, message: String, retryAfterSeconds: Int? = nil, keepAlive: Bool, omitsBody: Bool,
-        to out: inout ByteBuffer
-    ) {
-        out.writeWithUnsafeMutableBytes(minimumWritableBytes: maxSize(messageBytes: message.utf8.count)) { memory in
-            var writer = HeadWriter(memory)
-            write(
-                status: status, message: message, retryAfterSeconds: retryAfterSeconds, keepAlive: keepAlive,
-                omitsBody: omitsBody, to: &writer)
-            return writer.count
-        }
     }
 }

@@ -1,37 +1,4 @@
 import HTTPWire
-import NIOCore
-
-/// What the proxy adds to a request on its way to an instance.
-struct ForwardedRequest {
-    /// Who sent it.
-    var identity: ClientIdentity
-    var policy: ForwardingPolicy
-    /// Whole header lines of the bridge contract, each with its CRLF; empty in `sticky`.
-    var bridgeLines: [UInt8]
-    /// `HOST:PORT` for requests of HTTP/1.0 clients that name no host.
-    var upstreamAuthority: String
-    /// ``RequestRewriter/clientLines(_:_:)`` of the connection, or empty.
-    var clientLines: [UInt8]
-
-    init(
-        identity: ClientIdentity, policy: ForwardingPolicy, clientLines: [UInt8] = [], bridgeLines: [UInt8] = [],
-        upstreamAuthority: String
-    ) {
-        self.identity = identity
-        self.policy = policy
-        self.clientLines = clientLines
-        self.bridgeLines = bridgeLines
-        self.upstreamAuthority = upstreamAuthority
-    }
-
-    /// - Parameter clientAddress: the peer's address as text.
-    init(clientAddress: [UInt8], bridgeLines: [UInt8], upstreamAuthority: String) {
-        let peer = clientAddress.withUnsafeBytes { NetworkAddress($0) }
-        self.init(
-            identity: ClientIdentity(peer: peer, under: .standard), policy: .standard, bridgeLines: bridgeLines,
-            upstreamAuthority: upstreamAuthority)
-    }
-}
 
 /// Writes a request head for the instance: copies runs of lines that stay, leaves out what belongs to one connection
 /// (RFC 9110 section 7.6.1) and what a client must not say, adds what the proxy knows.
@@ -75,19 +42,6 @@ enum RequestRewriter {
                 out.append("\r\nX-Forwarded-Host: ")
             }
             count = out.count
-        }
-    }
-
-    @inline(__always)
-    static func write(
-        _ head: borrowing RequestHead, of bytes: UnsafeRawBufferPointer, as forwarded: borrowing ForwardedRequest,
-        to out: inout HeadWriter
-    ) {
-        forwarded.bridgeLines.withUnsafeBytes { bridgeLines in
-            write(
-                head, of: bytes, identity: forwarded.identity, policy: forwarded.policy,
-                clientLines: forwarded.clientLines, bridgeLines: bridgeLines,
-                upstreamAuthority: forwarded.upstreamAuthority, to: &out)
         }
     }
 
@@ -303,21 +257,5 @@ enum RequestRewriter {
         }
         out.append(";proto=")
         out.append(identity.scheme.text)
-    }
-}
-
-extension RequestRewriter {
-    static func write(
-        _ head: borrowing RequestHead, of bytes: UnsafeRawBufferPointer, as forwarded: borrowing ForwardedRequest,
-        to out: inout ByteBuffer
-    ) {
-        let size = maxSize(
-            head, policy: forwarded.policy, bridgeLineBytes: forwarded.bridgeLines.count,
-            authorityBytes: forwarded.upstreamAuthority.utf8.count)
-        out.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { memory in
-            var writer = HeadWriter(memory)
-            write(head, of: bytes, as: forwarded, to: &writer)
-            return writer.count
-        }
     }
 }

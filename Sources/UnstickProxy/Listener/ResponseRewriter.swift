@@ -1,17 +1,4 @@
 import HTTPWire
-import NIOCore
-
-/// What the proxy changes in a response on its way to the client.
-struct ReleasedResponse {
-    /// The client speaks HTTP/1.1; otherwise chunked bodies are unwrapped and the connection ends the body.
-    var clientMinorVersion: Int
-    /// Whether the client's connection persists after this response.
-    var keepAlive: Bool
-    /// A whole `Set-Cookie` line with its CRLF, or empty.
-    var affinityLine: [UInt8]
-    /// The pseudonym for `Via`; nil: none is added.
-    var via: [UInt8]?
-}
 
 /// Writes a response head for the client: as the instance sent it, without what belongs to one connection and without
 /// the bridge's fields.
@@ -20,18 +7,6 @@ enum ResponseRewriter {
     @inline(__always)
     static func maxSize(_ head: borrowing ResponseHead, affinityLineBytes: Int, viaBytes: Int = 0) -> Int {
         head.headLength + affinityLineBytes + viaBytes + 128
-    }
-
-    @inline(__always)
-    static func write(
-        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, as released: borrowing ReleasedResponse,
-        to out: inout HeadWriter
-    ) {
-        released.affinityLine.withUnsafeBytes { line in
-            write(
-                head, of: bytes, clientMinorVersion: released.clientMinorVersion, keepAlive: released.keepAlive,
-                affinityLine: line, via: released.via, to: &out)
-        }
     }
 
     static func write(
@@ -98,20 +73,5 @@ enum ResponseRewriter {
         out.append(" ")
         out.append(reason, of: bytes)
         out.append("\r\n")
-    }
-}
-
-extension ResponseRewriter {
-    static func write(
-        _ head: borrowing ResponseHead, of bytes: UnsafeRawBufferPointer, as released: borrowing ReleasedResponse,
-        to out: inout ByteBuffer
-    ) {
-        let size = maxSize(
-            head, affinityLineBytes: released.affinityLine.count, viaBytes: (released.via?.count ?? 0) + 16)
-        out.writeWithUnsafeMutableBytes(minimumWritableBytes: size) { memory in
-            var writer = HeadWriter(memory)
-            write(head, of: bytes, as: released, to: &writer)
-            return writer.count
-        }
     }
 }
